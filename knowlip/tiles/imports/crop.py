@@ -8,7 +8,8 @@ import shapely
 
 from knowlip.dataset.annotations import annotation
 from knowlip.dataset.records import AnnotationRow
-from knowlip.tiles.imports.labels import Label
+from knowlip.tiles.imports.labels import Label, LabelledImage, Problems
+from knowlip.tiles.imports.settings import ImportConfig
 
 Crop = tuple[int, int, int, int]
 """Left, top, width, height in pixels of the image."""
@@ -127,6 +128,26 @@ def visible(thing: Label, size: tuple[int, int]) -> float:
     left, top, right, bottom = thing.box
     width, height = (min(right, size[0]) - max(left, 0.0), min(bottom, size[1]) - max(top, 0.0))
     return max(0.0, width) * max(0.0, height) / ((right - left) * (bottom - top))
+
+
+def inside(image: LabelledImage, size: tuple[int, int], config: ImportConfig, problems: Problems) -> Iterator[Label]:
+    """The objects of which enough lies in their image; the others are counted."""
+    for thing in image.things:
+        share = visible(thing, size)
+        if share > 0 and share >= config.min_visible:
+            if not thing.whole_image and _reaches_over(thing.box, size):
+                problems.remark("boxes reach over the edge of their image and are cut there", image.name)
+            yield thing
+        else:
+            box = ", ".join(f"{value:g}" for value in thing.box)
+            problems.drop(
+                "outside", f"{image.labels}: {thing.category} at ({box}), {image.name} is {size[0]} x {size[1]}."
+            )
+
+
+def _reaches_over(box: tuple[float, float, float, float], size: tuple[int, int]) -> bool:
+    """Whether a box ends more than a pixel outside its image, which rounding does not explain."""
+    return min(box[:2]) < -1 or box[2] > size[0] + 1 or box[3] > size[1] + 1
 
 
 def _within(points: np.ndarray, crop: Crop) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -65,6 +66,21 @@ def files_under(folder: Path, suffixes: Iterable[str], hidden: list[Path] | None
             elif path.suffix.lower() in wanted and entry.is_file():
                 found.append(path)
     return sorted(found)
+
+
+def empty_folders(folder: Path, suffixes: Iterable[str]) -> tuple[list[Path], Counter[str]]:
+    """Folders without folders of their own in which no file has one of the suffixes, in order of their names; and how
+    many of all files below `folder` have another ending, by ending. Hidden ones are passed over as in
+    :func:`files_under`, which has refused links that lead back."""
+    wanted, empty, others = tuple(suffixes), [], Counter[str]()
+    for here, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in _NOBODYS]
+        shown = [name for name in files if not name.startswith(".")]
+        found = [name for name in shown if Path(name).suffix.lower() in wanted]
+        if not found and not folders and Path(here) != folder:
+            empty.append(Path(here))
+        others.update(Path(name).suffix.lower() for name in shown if Path(name).suffix.lower() not in wanted)
+    return sorted(empty), others
 
 
 def read_lines(path: Path) -> list[str]:

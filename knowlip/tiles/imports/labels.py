@@ -69,6 +69,7 @@ class Problems:
     missing: list[str] = field(default_factory=list)  # Label files (COCO: entries) whose image is not there.
     unlabelled: list[str] = field(default_factory=list)
     """Images without labels, of formats that have a label file for every image."""
+    empty_folders: list[str] = field(default_factory=list)  # Of classes, in which no image is.
     label_files: int = 0
     used_files: int = 0
     mask_files: int = 0
@@ -132,6 +133,8 @@ class Problems:
                 raise ValueError("has coordinates that are not finite.")
             if not label.category.strip():
                 raise ValueError("names no class.")
+            if _stand_apart(label):
+                self.remark("outlines or rotated boxes lie elsewhere than the boxes of their objects", where)
             return label
         except ValueError as error:
             sentence = f"{where} {str(error).strip()}"
@@ -179,6 +182,7 @@ class Problems:
             return [item.replace(f"{source}/", "") for item in items[:_SHOWN]]
 
         kinds = {"bad": self.bad, "missing_images": self.missing, "unlabelled_images": self.unlabelled}
+        kinds["empty_class_folders"] = self.empty_folders
         found: dict[str, Any] = {kind: {"count": len(items), "first": shown(items)} for kind, items in kinds.items()}
         dropped = {
             reason: {"count": self.counts[reason], "first": shown(self.dropped[reason])}
@@ -273,10 +277,33 @@ def merge(images: Iterable[LabelledImage], problems: Problems) -> list[LabelledI
             size=before.size or image.size,
             metres_per_pixel=spacing,
         )
+    for image in found.values():
+        for thing, number in Counter(thing.same_as()[:2] for thing in image.things if not thing.whole_image).items():
+            for _ in range(number - 1):
+                problems.remark("objects stand twice at one place and are both kept", f"{thing[0]} of {image.name}")
     twice = [found[path].name for path, number in lists.items() if number > 1]
     if twice:
         problems.notes.append(f"{len(twice)} images are listed more than once and merged, first: {twice[0]}.")
     return sorted(found.values(), key=lambda image: (image.name, image.path))
+
+
+def names_alike(images: Iterable[LabelledImage]) -> list[str]:
+    """Classes whose names are one but for case, spaces, hyphens and underscores; and a single class of images as such,
+    which is what a folder above that of the classes gives. A sentence each."""
+    images = list(images)
+    spellings: dict[str, set[str]] = {}
+    for name in {thing.category for image in images for thing in image.things}:
+        spellings.setdefault(re.sub(r"[\s_-]+", "", name.casefold()), set()).add(name)
+    found = [
+        f"{' and '.join(sorted(names))} are taken for different classes: rename those that are one."
+        for _, names in sorted(spellings.items())
+        if len(names) > 1
+    ]
+    whole = sum(any(thing.whole_image for thing in image.things) for image in images)
+    if whole > 1 and [len(names) for names in spellings.values()] == [1]:
+        (name,) = {thing.category for image in images for thing in image.things}
+        found.append(f"All {whole} images are of one class, {name}: is that the folder of the classes?")
+    return found
 
 
 def label_xml(path: Path) -> Element:
@@ -303,6 +330,25 @@ def outline_thing(category: str, points: np.ndarray, rotated: bool, difficult: b
     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
     box = (float(left), float(top), float(right), float(bottom))
     return Label(category, box, points if rotated else None, None if rotated else points, difficult)
+
+
+def check_pixels(box: tuple[float, float, float, float]) -> None:
+    """Raise `BadLabel` where a box (left, top, right, bottom) must be meant as fractions of the image."""
+    if min(box) >= 0 and max(box) <= 1 and any(value % 1 for value in box):
+        raise BadLabel(f"has fractions of the image for its box {box}, not pixels.")
+
+
+def _stand_apart(label: Label) -> bool:
+    """Whether the extent of an outline or rotated box shares less than 30 % of the area that it and the box take
+    together: x and y swapped, or width and height taken for corners, in one of them."""
+    points = label.polygon if label.corners is None else label.corners
+    if points is None:
+        return False
+    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    a, b, c, d = label.box
+    shared = max(0.0, min(c, right) - max(a, left)) * max(0.0, min(d, bottom) - max(b, top))
+    both = (c - a) * (d - b) + float((right - left) * (bottom - top)) - shared
+    return both > 0 and shared < 0.3 * both
 
 
 def _cross(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> bool:

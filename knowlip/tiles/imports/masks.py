@@ -1,6 +1,7 @@
 """Which mask belongs to which image, and its values -> class codes 0 to 254; 255 where there is no class."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from knowlip.tiles.imports.settings import ImportConfig
 
 _USUAL = ("masks", "labels", "Labels")
 _SHOWN = 20
+_MOST_COLOURS = 10_000
 
 
 def mask_place(config: ImportConfig, images: Path) -> Path | None:
@@ -99,6 +101,7 @@ class MaskCodes:
             raise ValueError(f"A mask has room for {IGNORE} classes, not {len(self.values)}.")
         self._seen: set[int] = set()
         self.without, self.all = 0, 0  # Pixels of coloured masks that have no class, and all.
+        self._colours = Counter[int]()  # Colours that are no class -> pixels, of the first so many colours.
         self._unnamed: dict[int, tuple[int, int]] = {}  # Value -> pixels, masks.
 
     def read(self, path: Path, size: tuple[int, int]) -> np.ndarray:
@@ -133,6 +136,7 @@ class MaskCodes:
             if self.coloured:
                 self.without += int((codes == IGNORE).sum())
                 self.all += codes.size
+                self._count_colours(values[codes == IGNORE])
             else:
                 self._count_unnamed(values[known & (codes == IGNORE)])
             return codes
@@ -150,6 +154,17 @@ class MaskCodes:
         for value, pixels in zip(*np.unique(values, return_counts=True)) if values.size else ():
             before, masks = self._unnamed.get(int(value), (0, 0))
             self._unnamed[int(value)] = (before + int(pixels), masks + 1)
+
+    def _count_colours(self, values: np.ndarray) -> None:
+        # Compression makes many colours of few pixels: the frequent ones of each mask are all that is looked for.
+        found, pixels = np.unique(values, return_counts=True)
+        for i in np.argsort(-pixels, kind="stable")[:_SHOWN]:
+            if found[i] in self._colours or len(self._colours) < _MOST_COLOURS:
+                self._colours[int(found[i])] += int(pixels[i])
+
+    def strange(self) -> list[tuple[str, int]]:
+        """The most frequent colours that are no class, as #rrggbb, and their pixels."""
+        return [(f"#{colour:06x}", pixels) for colour, pixels in self._colours.most_common(3)]
 
     def notes(self) -> list[str]:
         """Values that became no class, and named classes of which no mask has a pixel."""

@@ -3,6 +3,7 @@
 Source: the MSTAR public release's own readers (mstar2raw, mstar2tiff; AFRL).
 """
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,9 +54,10 @@ def read_header(path: Path) -> dict[str, str]:
 
 
 def number_in(header: dict[str, str], key: str) -> float | None:
-    """A number of the header; None where it is absent or none."""
+    """A finite number of the header; None where it is absent or none."""
     found = re.match(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?", header.get(key, ""))
-    return float(found[0]) if found else None
+    value = float(found[0]) if found else math.nan
+    return value if math.isfinite(value) else None
 
 
 def read_phoenix(path: Path) -> PhoenixChip:

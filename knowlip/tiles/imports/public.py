@@ -2,7 +2,8 @@
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -75,7 +76,7 @@ def prepared(config: ImportConfig) -> Iterator[tuple[ImportConfig, PublicRecord 
             "name": public.name,
             "title": public.title,
             "task": public.task,
-            "split": public.split,
+            "split": "chosen at import, not the set's own" if chooses else public.split,
             "licence": public.licence,
             "source": public.source,
             "confirmed": public.confirmed,
@@ -194,13 +195,35 @@ def not_as_whole(public: PublicRecord, images: list[LabelledImage]) -> list[str]
     one, notes = public_set(public["name"]), []
     if one.images and len(images) < one.images:
         notes.append(f"{len(images):,} of the {one.images:,} labelled images of {one.title} are here.")
-    known = {_plain(name) for name in one.classes}
-    strange = sorted(
-        {thing.category for image in images for thing in image.things if _plain(thing.category) not in known}
-    )
-    if known and strange and one.task != "segmentation":
-        notes.append(f"{one.title} is not known to have the classes {', '.join(strange[:5])}.")
+    if one.images and len(images) > one.images:
+        notes.append(
+            f"There are {len(images):,} labelled images, and {one.title} is published with {one.images:,}: is it "
+            "another release, or are some there twice?"
+        )
+    known = {_plain(name): name for name in one.classes}
+    here = {_plain(thing.category): thing.category for image in images for thing in image.things}
+    if known and one.task != "segmentation":
+        if strange := sorted(here[name] for name in here.keys() - known.keys()):
+            notes.append(f"{one.title} is not known to have the classes {', '.join(strange[:5])}.")
+        if spelled := [f"{here[plain]} ({name})" for plain, name in known.items() if here.get(plain, name) != name]:
+            notes.append(f"Classes are spelled otherwise than {one.title} publishes them: {', '.join(spelled[:5])}.")
+        if absent := [name for plain, name in known.items() if plain not in here]:
+            notes.append(f"Nothing here is of the classes {', '.join(absent)} of {one.title}.")
     return notes
+
+
+def split_not_as_whole(public: PublicRecord, splits: Sequence[str]) -> list[str]:
+    """Where the parts of the set's own split are not as large as published: larger ones always, smaller ones where all
+    images are here."""
+    one, counts = public_set(public["name"]), Counter(splits)
+    if not one.parts or public["split"] != one.split:
+        return []
+    whole = len(splits) >= sum(one.parts.values())
+    odd = [part for part, number in one.parts.items() if counts[part] > number or (whole and counts[part] != number)]
+    return [
+        f"{counts[part]:,} images are in {part}, and {one.title} is published with {one.parts[part]:,} there."
+        for part in odd
+    ]
 
 
 # ---- what sets there are --------------------------------------------------------------------------------------------

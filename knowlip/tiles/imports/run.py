@@ -20,16 +20,25 @@ from knowlip.dataset.png import encode_png
 from knowlip.dataset.records import AnnotationRow
 from knowlip.dataset.verify import verify
 from knowlip.dataset.writer import finish, write_scene
-from knowlip.tiles.imports.crop import Crop, annotate, crops, parted, visible
+from knowlip.tiles.imports.crop import Crop, annotate, crops, inside, parted
 from knowlip.tiles.imports.files import IMAGES, ImageFinder, image_folder
 from knowlip.tiles.imports.formats import format_named
-from knowlip.tiles.imports.labels import Label, LabelledImage, Problems, merge
+from knowlip.tiles.imports.labels import LabelledImage, Problems, merge, names_alike
 from knowlip.tiles.imports.masks import MaskCodes, mask_place, masks_of
 from knowlip.tiles.imports.pixels import SHOWN, Grey, decode, digest_of, to_grey
-from knowlip.tiles.imports.public import PublicRecord, not_as_whole, prepared
+from knowlip.tiles.imports.public import PublicRecord, not_as_whole, prepared, split_not_as_whole
 from knowlip.tiles.imports.row import index_row
 from knowlip.tiles.imports.settings import ImportConfig
-from knowlip.tiles.imports.splits import Identity, assign, beyond_share, groups, judge, official
+from knowlip.tiles.imports.splits import (
+    Identity,
+    assign,
+    beyond_share,
+    classes_apart,
+    groups,
+    judge,
+    official,
+    sides_without,
+)
 
 _PIXELS_AT_ONCE = 200_000_000
 """Images of one part of the data set: what is held in memory as PNG."""
@@ -107,8 +116,9 @@ def _import(config: ImportConfig, public: PublicRecord | None) -> dict[str, Any]
     problems.check_kept(config.source, sum(len(image.things) for image in images))
     alike = groups(identities, finder)
     splits = assign(images, alike, config)
-    if config.shares[2] and "test" not in splits and not config.test_part and not any(image.split for image in images):
-        problems.notes.append("No image is in test: --seed gives another split by hash, --shares other shares.")
+    problems.notes += names_alike(images) + sides_without(images, splits, config)
+    problems.notes += [] if config.test_part else classes_apart(images, splits)
+    problems.notes += split_not_as_whole(public, splits) if public else []
     if config.train_share < 1:
         left_out = beyond_share(alike, splits, config)
         trained = splits.count("train")
@@ -160,6 +170,7 @@ def show(result: dict[str, Any]) -> str:
         "bad": "bad labels",
         "missing_images": "labels without image",
         "unlabelled_images": "images without labels",
+        "empty_class_folders": "class folders without an image",
     }
     for key, words in notes.items():
         if record[key]["count"]:
@@ -169,7 +180,8 @@ def show(result: dict[str, Any]) -> str:
     for kind, entry in record["copies"].items():
         if entry["groups"]:
             lines.append(f"{kind.replace('_', ' ')}: {entry['groups']} groups, first: {' = '.join(entry['first'][0])}")
-    told = {"turned_images": "turned by their EXIF orientation", "masked_images": "with pixels declared no data"}
+    told = {"colour_images": "whose red, green and blue differ and were weighted to grey"}
+    told |= {"turned_images": "turned by their EXIF orientation", "masked_images": "with pixels declared no data"}
     lines += [f"images {words}: {record[kind]}" for kind, words in told.items() if record[kind]]
     return "\n".join([*lines, *record["notes"]])
 
@@ -196,6 +208,8 @@ def read_labels(config: ImportConfig, problems: Problems) -> list[LabelledImage]
     if config.masks is not None and not any(image.mask for image in images):
         found = masks_of(config, finder, problems)
         images = [replace(image, mask=found.get(image.path)) for image in images]
+        if without := [image.name for image in images if image.mask is None]:
+            problems.notes.append(f"{len(without)} images have no mask, first: {without[0]}.")
         problems.check_used(config.source)
     if finder.quicklooks:
         first, number = finder.name_of(finder.quicklooks[0]), len(finder.quicklooks)
@@ -246,24 +260,11 @@ def _look(
         identities.append(Identity(digest_of(pixels), (width, height)))
         finder.add(grey.values)
         decoded.keep(image.path, grey, pixels.shown)
-        kept.append(replace(image, things=tuple(_inside(image, (width, height), config, problems))))
+        kept.append(replace(image, things=tuple(inside(image, (width, height), config, problems))))
     if len(units) > 1:
         told = ", ".join(f"{len(names)} {unit} (first: {names[0]})" for unit, names in units.items())
         problems.notes.append(f"Units differ between images: {told}; --units states those of all.")
     return kept, identities, finder
-
-
-def _inside(image: LabelledImage, size: tuple[int, int], config: ImportConfig, problems: Problems) -> Iterator[Label]:
-    """The objects of which enough lies in their image; the others are counted."""
-    for thing in image.things:
-        share = visible(thing, size)
-        if share > 0 and share >= config.min_visible:
-            yield thing
-        else:
-            box = ", ".join(f"{value:g}" for value in thing.box)
-            problems.drop(
-                "outside", f"{image.labels}: {thing.category} at ({box}), {image.name} is {size[0]} x {size[1]}."
-            )
 
 
 def slug(text: str) -> str:
@@ -349,7 +350,10 @@ def _write(
     masks = write_masks(out, _masks(with_mask, accepted, codes)) if with_mask else 0
     if codes.without:
         share = codes.without / codes.all
-        problems.notes.append(f"{share:.2%} of the pixels of the masks have a colour that is no class, taken as none.")
+        often = "; ".join(f"{colour}: {pixels / codes.all:.2%}" for colour, pixels in codes.strange())
+        problems.notes.append(
+            f"{share:.2%} of the pixels of the masks have a colour that is no class, taken as none ({often})."
+        )
     problems.notes += codes.notes() if masks else []
     info: dict[str, Any] = {
         "config": {**plain(config), "source": config.source.resolve().name, "out": ""},

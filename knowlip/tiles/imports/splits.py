@@ -29,12 +29,30 @@ def assign(images: Sequence[LabelledImage], alike: Sequence[str], config: Import
     """Split of every image: its own, or one by its group of copies (`alike`)."""
     if config.test_part:
         return ["train"] * len(images)  # its tiles are told apart when they are cut
+    return [_by_name(image, config) or image.split or _by_hash(group, config) for image, group in zip(images, alike)]
+
+
+def _by_name(image: LabelledImage, config: ImportConfig) -> str:
+    """Split by `test_names` or `test_endings`; "" where neither is given."""
     if config.test_names:
-        return ["test" if re.search(config.test_names, path_in(image)) else "train" for image in images]
-    if config.test_endings:
-        endings = tuple(ending.strip() for ending in config.test_endings.split(",") if ending.strip())
-        return ["test" if image.path.stem.endswith(endings) else "train" for image in images]
-    return [image.split or _by_hash(group, config) for image, group in zip(images, alike)]
+        return "test" if re.search(config.test_names, path_in(image)) else "train"
+    endings = tuple(ending.strip() for ending in config.test_endings.split(",") if ending.strip())
+    return "" if not endings else "test" if image.path.stem.endswith(endings) else "train"
+
+
+def sides_without(images: Sequence[LabelledImage], splits: Sequence[str], config: ImportConfig) -> list[str]:
+    """What is to be said where a split has no test image, or a rule for names no training image."""
+    if config.test_part:
+        return []
+    rule = next((name for name in ("test_names", "test_endings") if getattr(config, name)), "")
+    if rule:
+        told = {"test": f"{rule} fits none of their names", "train": f"{rule} fits all of their names"}
+        return [f"No image is in {side}: {why}." for side, why in told.items() if side not in splits]
+    if "test" in splits or not config.shares[2]:
+        return []
+    if any(image.split for image in images):
+        return ["The set's own split has no test image."]
+    return ["No image is in test: --seed gives another split by hash, --shares other shares."]
 
 
 def path_in(image: LabelledImage) -> str:
@@ -58,6 +76,21 @@ def beyond_share(alike: Sequence[str], splits: Sequence[str], config: ImportConf
     return left_out
 
 
+def classes_apart(images: Sequence[LabelledImage], splits: Sequence[str]) -> list[str]:
+    """Classes that a test split has and the training split does not, and the other way round: a sentence each."""
+    sides: dict[str, set[str]] = defaultdict(set)
+    for image, split in zip(images, splits):
+        sides["train" if split == "train" else "test"].update(thing.category for thing in image.things)
+    if not (sides["train"] and sides["test"]):
+        return []
+    found = []
+    for side, other, told in (("test", "train", "training"), ("train", "test", "test")):
+        if only := sorted(sides[side] - sides[other]):
+            more = ", ..." if len(only) > 5 else ""
+            found.append(f"{len(only)} classes have no {told} image: {', '.join(only[:5])}{more}.")
+    return found
+
+
 def official(images: list[LabelledImage], config: ImportConfig, problems: Problems) -> tuple[list[LabelledImage], int]:
     """The images of the set's own split, with it, and how many are in none and left out; all images, without a split,
     where the set has none or another is asked for.
@@ -70,6 +103,12 @@ def official(images: list[LabelledImage], config: ImportConfig, problems: Proble
     """
     # An official split is never dissolved: what stands outside is left out, or the import ends when it is the most.
     if config.splits_by_rule:
+        others = [image for image in images if image.split and _by_name(image, config) not in ("", image.split)]
+        if others:
+            problems.notes.append(
+                f"{len(others)} images are in another split by their folders or lists than by their names, which count "
+                f"here (test_names, test_endings), first: {others[0].name}."
+            )
         return [replace(image, split="") for image in images], 0
     files, told = config.split_files, ""
     if not files and not any(image.split for image in images):

@@ -9,7 +9,7 @@ import numpy as np
 
 from knowlip.base.documents import read_json
 from knowlip.tiles.imports.files import ImageFinder, LookedFor, files_under, place_of, split_in, split_word
-from knowlip.tiles.imports.labels import BadLabel, Label, LabelledImage, Problems
+from knowlip.tiles.imports.labels import BadLabel, Label, LabelledImage, Problems, check_pixels
 from knowlip.tiles.imports.settings import ImportConfig
 
 ABOUT = "JSON with images, annotations and categories"
@@ -95,7 +95,11 @@ class _Document:
         thing = problems.take(where, _thing, entry, categories)
         if thing is not None:
             self.things[image].append(thing)
-        outline = entry.get("segmentation")
+        outline, area = entry.get("segmentation"), entry.get("area")
+        if thing is not None and not outline and isinstance(area, int | float) and area > 0:
+            left, top, right, bottom = thing.box
+            if not 0.9 < area / ((right - left) * (bottom - top)) < 1.1:
+                problems.remark("boxes are not as large as their area says: is bbox x, y, width, height?", where)
         if isinstance(outline, dict):
             problems.remark("outlines are run lengths and left out; their boxes stay", where)
         elif outline and thing is not None and thing.polygon is None:
@@ -153,6 +157,7 @@ def _thing(entry: dict[str, Any], names: dict[str, str]) -> Label:
     x, y, width, height = map(_number, box)
     if not (width > 0 and height > 0):
         raise BadLabel(f"has an empty box ({x:g}, {y:g}, {width:g}, {height:g}).", "empty")
+    check_pixels((x, y, x + width, y + height))
     polygon = polygon if polygon is not None and len(polygon) else None
     return Label(category, (x, y, x + width, y + height), None, polygon, bool(entry.get("iscrowd")))
 

@@ -3,11 +3,13 @@
 import re
 from pathlib import Path
 
-from knowlip.tiles.imports.files import ImageFinder, folder_split, split_in
+from knowlip.tiles.imports.files import IMAGES, ImageFinder, empty_folders, folder_split, split_in
 from knowlip.tiles.imports.labels import Label, LabelledImage, Problems
 from knowlip.tiles.imports.settings import ImportConfig
 
 ABOUT = "a folder a class"
+_NO_IMAGES = ("", ".txt", ".csv", ".md", ".xml", ".json", ".yaml", ".yml", ".html", ".pdf", ".py", ".db", ".ini")
+"""Endings of files that nobody takes for an image of a class."""
 
 
 def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[LabelledImage]:
@@ -17,13 +19,21 @@ def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[
     Raises:
         ValueError: images stand beside the class folders or the folders are splits, so they have no class.
     """
+    empty = _without_images(finder, problems)
     if config.class_names:
-        return [_named(path, config.class_names, finder, problems) for path in finder.paths]
+        named = [_named(path, config.class_names, finder, problems) for path in finder.paths]
+        there = {image.things[0].category for image in named}
+        classes = {found[1] for name in empty if (found := re.search(config.class_names, f"{name}/"))}
+        problems.empty_folders += sorted(classes - there)
+        return named
+    problems.empty_folders += empty
     classes = {path.parent.name for path in finder.paths}
     if classes and all(map(folder_split, classes)):
         raise ValueError(
             f"{finder.paths[0]} stands in the folder of a split, not of a class: label files need another --format."
         )
+    if odd := sorted(filter(folder_split, classes)) if _are_split(finder) else []:
+        problems.notes.append(f"{', '.join(odd[:3])} holds images itself and is taken for a class, not for a split.")
     # Rome/ship and Oslo/ship are one class, ship/other and plane/other are two: nothing tells which, so it is said.
     places: dict[str, set[str]] = {}
     for path in finder.paths:
@@ -40,6 +50,21 @@ def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[
         problems.read += 1
         found.append(labelled(path, path.parent.name, finder, split_in(path.parent, finder.folder)))
     return found
+
+
+def _without_images(finder: ImageFinder, problems: Problems) -> list[str]:
+    """Folders in which no image is; files of other kinds are a note, as they may be images that are not read."""
+    empty, others = empty_folders(finder.folder, IMAGES)
+    unread = {ending: count for ending, count in sorted(others.items()) if ending not in _NO_IMAGES}
+    if unread:
+        told = ", ".join(f"{count} {ending}" for ending, count in [*unread.items()][:10])
+        problems.notes.append(f"Files of other kinds are passed over in the class folders: {told}.")
+    return [path.relative_to(finder.folder).as_posix() for path in empty]
+
+
+def _are_split(finder: ImageFinder) -> bool:
+    """Whether a folder above some class folder is named after a split."""
+    return any(split_in(path.parent, finder.folder) for path in finder.paths)
 
 
 def labelled(path: Path, category: str, finder: ImageFinder, split: str) -> LabelledImage:

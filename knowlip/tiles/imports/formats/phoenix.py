@@ -37,5 +37,8 @@ def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[
         known = [spacing for spacing in spacings if spacing and 0 < spacing < 1e3]
         image = labelled(path, category, finder, split)
         # The index has one spacing; MSTAR's two differ by half a per cent.
+        if len(known) == 2 and max(known) > 1.05 * min(known):
+            told = f"{finder.name_of(path)}: {known[0]:g} and {known[1]:g}"
+            problems.remark("chips have pixels longer one way than the other; metres_per_pixel is their mean", told)
         found.append(replace(image, metres_per_pixel=round(sum(known) / len(known), 6)) if known else image)
     return found

@@ -1,6 +1,7 @@
 """Pascal VOC: an XML file an image, with boxes; also rotated boxes and outlines as SSDD has them."""
 
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -8,12 +9,13 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from knowlip.scenes.xml import need, need_number, number_at, text_of
-from knowlip.tiles.imports.files import ImageFinder, files_under, place_of
+from knowlip.tiles.imports.files import ImageFinder, bare, files_under, place_of
 from knowlip.tiles.imports.labels import (
     BadLabel,
     Label,
     LabelledImage,
     Problems,
+    check_pixels,
     is_axis_parallel,
     label_xml,
     outline_thing,
@@ -46,6 +48,9 @@ def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[
         except ValueError as error:
             problems.note(str(error))
             continue
+        stem = bare(re.split(r"[\\/]", text_of(root, "filename"))[-1].strip())
+        if stem and stem != image.stem and stem != path.stem:
+            problems.remark("XML files name another image in filename; the one of their own name is taken", path.name)
         if size == (0, 0):
             size, sizeless = None, sizeless + 1
         things = []
@@ -129,11 +134,14 @@ def _thing(element: Element, pixels: bool, problems: Problems) -> Label:
     left, top, right, bottom = (need_number(element, f"bndbox/{key}", "") for key in ("xmin", "ymin", "xmax", "ymax"))
     if not (right - left + pixels > 0 and bottom - top + pixels > 0):
         raise BadLabel(f"has an empty box ({left:g}, {top:g}, {right:g}, {bottom:g}).", "empty")
+    check_pixels((left, top, right, bottom))
     box = (left - pixels, top - pixels, right, bottom)
     corners = polygon = None
     if element.find("rotated_bndbox/x1") is not None:
         numbers = [need_number(element, f"rotated_bndbox/{axis}{i}", "") for i in range(1, 5) for axis in "xy"]
         corners = problems.in_order(np.array(numbers, float).reshape(4, 2), name)
+    elif any(element.find(tag) is not None for tag in ("rotated_bndbox", "robndbox")):
+        problems.remark("rotated boxes say no corners and are left out; their upright boxes stay", name)
     outline = element.find("segm")
     if outline is not None and len(outline) >= 3:
         try:

@@ -15,6 +15,8 @@ from knowlip.tiles.imports.settings import ImportConfig
 from knowlip.tiles.imports.splits import listed
 
 ABOUT = "a text file an image, fractions a line"
+_FARTHEST = 2
+"""Fractions of the image that a place can be: outlines may reach over its edge, but not as far as this."""
 
 
 def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[LabelledImage]:
@@ -50,6 +52,11 @@ def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[
         for path, split in zip(finder.paths, finder.splits)
         if finder.name_of(path) not in labelled
     ]
+    without = [finder.name_of(path) for path in finder.paths if finder.name_of(path) not in labelled]
+    if without:
+        problems.notes.append(
+            f"{len(without)} images have no label file and are taken to show no object, first: {without[0]}."
+        )
     if keypoints:
         problems.notes.append("The keypoints of kpt_shape are left out: boxes are read.")
     ours = config.split_files or config.splits_by_rule
@@ -205,6 +212,8 @@ def _thing(line: str, names: list[str], size: tuple[int, int], keypoints: int, p
         numbers = numbers[:4]
     if len(numbers) == 5:
         raise BadLabel(f"{line[:60]!r} has 6 numbers: predictions with a confidence are no labels.")
+    if numbers and max(map(abs, numbers)) > _FARTHEST:
+        raise BadLabel(f"{line[:60]!r} has pixels, not fractions of the image: divide by its width and height.")
     return _outlined(category, numbers, size, line, problems)
 
 

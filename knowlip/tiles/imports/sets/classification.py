@@ -55,7 +55,7 @@ CLASSIFICATION = (
         licence="none stated",
         source="https://github.com/AICyberTeam/SAR-ACD",
         settings={
-            **{"format": "folder", "shares": FOUR_TO_ONE, "metres_per_pixel": 1.0},
+            **{"format": "folder", "shares": FOUR_TO_ONE, "metres_per_pixel": 1.0, "polarisation": "HH"},
             **{"sensor": "gaofen-3", "band": "C", "only": r"^(A220|A320321|A330|ARJ21|Boeing737|Boeing787)/"},
         },
         defects=(
@@ -69,7 +69,7 @@ CLASSIFICATION = (
         title="MSTAR public targets (raw chips)",
         task="classification",
         layouts=(
-            Layout(("**/*.[0-9][0-9][0-9]",), {"format": "phoenix", "only": r"^(?!(.*/)?SLICY/)"}),
+            Layout(("**/*.[0-9][0-9][0-9]",), {"format": "phoenix", "only": r"^(?!(.*/)?(?i:slicy)/)"}),
             Layout((f"train/{_PICTURES[0]}", f"test/{_PICTURES[0]}"), {"format": "folder"}),
             Layout((f"TRAIN/{_PICTURES[0]}", f"TEST/{_PICTURES[0]}"), {"format": "folder"}),
         ),

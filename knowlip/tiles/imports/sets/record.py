@@ -48,6 +48,8 @@ class PublicSet:
     """For people, where `classes` is empty."""
     images: int = 0
     """Of the whole set, 0 where not known."""
+    parts: Mapping[str, int] = field(default_factory=dict)
+    """Images of train, val and test in the makers' split, where it is published with numbers."""
     defects: tuple[str, ...] = ()
     """What is known to be wrong or surprising, one sentence each."""
     confirmed: bool = True
