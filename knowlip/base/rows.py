@@ -69,6 +69,9 @@ class Row:
     """"share" (0 to 1, printed in per cent) or "number"."""
     better: Better = "higher"
     """Which way the figure is good: "higher" or "lower"."""
+    folds: int = 0
+    """Parts that the tiles were divided into (protocols random and groups), of which each model learned all but one; 0
+    where the set's own split was measured, or nothing says it."""
 
     def __post_init__(self) -> None:
         figures = [self.value, self.floor, *(self.ci or ())]
@@ -84,6 +87,8 @@ class Row:
             raise ValueError(f"The interval of the row {self.name} is upside down.")
         if self.n < 0:
             raise ValueError(f"The row {self.name} has {self.n} trials.")
+        if self.folds < 0 or self.folds == 1:
+            raise ValueError(f"The row {self.name} has {self.folds} folds: that is 0 (none) or from 2.")
 
     @property
     def key(self) -> tuple[str, str, str, str, str]:
@@ -217,10 +222,10 @@ def row_from(value: object) -> Row:
     if not isinstance(value, dict):
         raise ValueError("a row is not an object.")
     names = {one.name for one in fields(Row)}
-    needed = names - {"note", "unit", "better"}
+    needed = names - {"note", "unit", "better", "folds"}
     if value.keys() - names or needed - value.keys():
-        raise ValueError(f"a row must have {', '.join(sorted(needed))}, and may have note, unit, better.")
-    texts = {name: value[name] for name in (*names - {"value", "ci", "n", "floor"},) if name in value}
+        raise ValueError(f"a row must have {', '.join(sorted(needed))}, and may have note, unit, better, folds.")
+    texts = {name: value[name] for name in (*names - {"value", "ci", "n", "floor", "folds"},) if name in value}
     for name, text in texts.items():
         most = _LONGEST_NOTE if name == "note" else _LONGEST
         if not isinstance(text, str) or len(text) > most:
@@ -228,14 +233,15 @@ def row_from(value: object) -> Row:
     for name, kind in (("unit", Unit), ("better", Better)):
         if texts.get(name, get_args(kind)[0]) not in get_args(kind):
             raise ValueError(f"{name} of a row must be {' or '.join(get_args(kind))}.")
-    ci, n = value["ci"], value["n"]
+    ci, n, folds = value["ci"], value["n"], value.get("folds", 0)
     if ci is not None and not (isinstance(ci, list | tuple) and len(ci) == 2):
         raise ValueError("ci of a row must be two numbers or null.")
-    if not isinstance(n, int) or isinstance(n, bool):
-        raise ValueError("n of a row must be a whole number.")
+    for name, number in (("n", n), ("folds", folds)):
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise ValueError(f"{name} of a row must be a whole number.")
     pair = None if ci is None else (_number(ci[0]), _number(ci[1]))
     figure, floor = (None if value[name] is None else _number(value[name]) for name in ("value", "floor"))
-    return Row(**texts, value=figure, ci=pair, n=n, floor=floor)
+    return Row(**texts, value=figure, ci=pair, n=n, floor=floor, folds=folds)
 
 
 def _number(value: object) -> float:

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from knowlip.base.documents import parse_yaml
+from knowlip.base.documents import parse_yaml, read_yaml
 from knowlip.base.files import file_sha256, sha256, whole_file
 from knowlip.base.parsing import stage_config
 from knowlip.base.progress import say
@@ -28,7 +28,7 @@ from knowlip.benchmark.settings import BenchRunConfig
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import INFO
 from knowlip.jobs.store import alone
-from knowlip.models.hub import WEIGHTS
+from knowlip.models.hub import CARD, WEIGHTS
 from knowlip.tasks.runs import FLOOR, METRICS, PICTURES, BenchTask, MeasuredConfig, check_folds, find_bench_task
 
 ROWS: Final = "rows.json"
@@ -38,6 +38,19 @@ _OURS: Final = ("dataset", "encoder", "out", "protocol", "fold", "folds", "seed"
 """Settings of the task that bench run itself sets."""
 FREE_BENCH: Final = ("out", "data", "seeds", "name", "label", "recipe", "settings", "cache")
 """Settings that may differ between a run and its continuation: what the recipe comes to may not."""
+BESIDE: Final = "encoder_config_sha256"
+_SAID_BESIDE: Final = (
+    *(CARD, "config.json", "preprocessor_config.json", "open_clip_config.json"),
+    *(
+        "vocab.txt",
+        "vocab.json",
+        "merges.txt",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "bpe_simple_vocab_16e6.txt.gz",
+    ),
+)
+"""Files that are read beside weights."""
 _BEGUN: Final = ("config.yaml", METRICS)
 """What a run folder holds whose training has begun."""
 _PICTURES: Final = 24
@@ -70,12 +83,13 @@ def bench_run(config: BenchRunConfig) -> dict[str, Any]:
             # The task refused what was asked for, or was killed before it began: that binds nobody.
             (config.out / SETTINGS).unlink(missing_ok=True)
         places, trained = list(_places(config)), 0
+        then = as_then(config.out / SETTINGS, made_with)
         if not any((place.folder / METRICS).is_file() for place in places) and (config.out / SETTINGS).is_file():
             # What is only read when a model is measured binds nobody before.
             later = [f"{one}.{name}" for one in ("task_settings", "other_sets") for name in base.measured_with]
-            same_or_refuse(config.out / SETTINGS, made_with, (*FREE_BENCH, *later), {"task_settings": type(base)})
+            same_or_refuse(config.out / SETTINGS, then, (*FREE_BENCH, *later), {"task_settings": type(base)})
             (config.out / SETTINGS).unlink()
-        same_or_refuse(config.out / SETTINGS, made_with, FREE_BENCH, {"task_settings": type(base)})
+        same_or_refuse(config.out / SETTINGS, then, FREE_BENCH, {"task_settings": type(base)})
         for number, place in enumerate(places):
             if (place.folder / METRICS).is_file():
                 continue
@@ -109,6 +123,7 @@ def _made_with(config: BenchRunConfig, base: MeasuredConfig) -> dict[str, Any]:
         "labels_sha256": data.labels_sha256,
         "other_sets": _other_sets(base),
         "encoder_sha256": weights_sha256(config.encoder),
+        BESIDE: beside_sha256(config.encoder),
     }
 
 
@@ -157,6 +172,23 @@ def weights_sha256(encoder: str) -> str:
     if path.is_file():
         return file_sha256(path)
     return sha256("".join(file_sha256(one) for one in sorted(path.iterdir()) if one.is_file()).encode())
+
+
+def beside_sha256(encoder: str) -> str:
+    """SHA-256 of the files beside an encoder's weights that say how they are read (sizes, normalisation, words); ""
+    where there are none."""
+    path = weights_of(encoder)
+    folder = path if path is None or path.is_dir() else path.parent
+    found = [] if folder is None else [folder / name for name in _SAID_BESIDE if (folder / name).is_file()]
+    return sha256("".join(f"{one.name} {file_sha256(one)} " for one in found).encode()) if found else ""
+
+
+def as_then(path: Path, made_with: Mapping[str, Any]) -> dict[str, Any]:
+    """What is to be compared with the settings saved at `path`: a former version did not look beside the weights, and
+    its runs go on."""
+    saved = read_yaml(path) if path.is_file() else None
+    former = isinstance(saved, dict) and BESIDE not in saved
+    return {name: value for name, value in made_with.items() if not (former and name == BESIDE)}
 
 
 def _shown(row: Mapping[str, Any], name: str) -> str:
@@ -236,7 +268,8 @@ def _write(
         for seed in range(config.seeds)
     ]
     # Tasks know the encoder by its path, which says something of this machine only.
-    rows = tuple(replace(row, note=row.note.replace(config.encoder, label)) for row in over_seeds(by_seed))
+    folds = 0 if config.protocol == "own" else config.folds
+    rows = tuple(replace(row, note=row.note.replace(config.encoder, label), folds=folds) for row in over_seeds(by_seed))
     details: dict[str, dict[str, Json]] = {
         "runs": {name: dict(found.details.get(config.task, {})) for name, found in single.items()}
     }

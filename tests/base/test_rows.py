@@ -45,6 +45,13 @@ def test_the_highest_floor_counts() -> None:
     assert highest_floor({"chance": None}) == (None, "")
 
 
+def test_rows_of_before_they_said_their_folds_are_read(tmp_path: Path) -> None:
+    plain: Any = Results((replace(ROW, folds=3), ROW)).plain()
+    del plain["rows"][1]["folds"]
+    (tmp_path / "m.json").write_text(json.dumps(plain))
+    assert [row.folds for row in read_results(tmp_path / "m.json").rows] == [3, 0]
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -95,6 +102,9 @@ def test_results_come_back_as_they_were(tmp_path: Path) -> None:
         ({"encoder": "x" * 2000}, "text of at most"),
         ({"unit": "metres"}, "unit of a row"),
         ({"extra": 1}, "must have"),
+        ({"folds": "5"}, "folds of a row must be a whole number"),
+        ({"folds": True}, "folds of a row must be a whole number"),
+        ({"folds": 1}, "0 \\(none\\) or from 2"),
     ],
 )
 def test_hostile_rows_are_refused(tmp_path: Path, change: dict[str, Any], why: str) -> None:

@@ -91,7 +91,7 @@ def test_folds_are_pooled_and_seeds_averaged(command: list[str], tmp_path: Path)
     assert row.ci[0] < row.value < row.ci[1]
     assert "Mean of 2 seeds from" in row.note
     assert floor.note == "", "a floor knows no seeds"
-    assert (row.data, row.split, row.encoder) == ("set", "groups", "pixels")
+    assert (row.data, row.split, row.encoder, row.folds) == ("set", "groups", "pixels", 3)
     assert sum(found.seconds.values()) == 12.0
     page = (tmp_path / "runs" / "bench.html").read_text()
     assert "half &lt;b&gt;" in page
@@ -103,7 +103,8 @@ def test_rows_name_the_split_that_was_measured(command: list[str], tmp_path: Pat
     own = [word if word != "groups" else "own" for word in command]
     for split in ("val", "test"):
         assert main([*own[:-1], str(tmp_path / split), "--settings", f"split={split}"]) == 0
-        assert {row.split for row in read_results(tmp_path / split / "rows.json").rows} == {split}
+        rows = read_results(tmp_path / split / "rows.json").rows
+        assert {(row.split, row.folds) for row in rows} == {(split, 0)}
 
 
 def test_a_killed_run_goes_on(command: list[str], tmp_path: Path) -> None:
@@ -132,6 +133,31 @@ def test_other_settings_in_the_same_folder_are_refused(
     assert main(["bench", "run", *line, *changes]) == 2
     assert "use another output folder" in capsys.readouterr().err
     assert len(calls) == 3
+
+
+def test_another_config_beside_the_same_weights_is_refused(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, config = tmp_path / "w" / "model.safetensors", tmp_path / "w" / "config.json"
+    weights.parent.mkdir()
+    weights.write_bytes(b"same")
+    config.write_text('{"layer_norm_eps": 1e-6}')
+    line = [word if word != "pixels" else f"mae:{weights}" for word in command]
+    assert main(line) == 0
+    settings = tmp_path / "runs" / "bench.yaml"
+    assert "encoder_config_sha256" in settings.read_text()
+    (weights.parent / "README.md").write_text("says nothing of how weights are read")
+    assert main(line) == 0
+    config.write_text('{"layer_norm_eps": 1e-12}')
+    assert main(line) == 2
+    assert "was made with encoder_config_sha256" in capsys.readouterr().err
+    config.unlink()
+    assert main(line) == 2
+    assert len(calls) == 3, "nothing was trained again"
+    # A folder of before that was looked at goes on.
+    kept = [one for one in settings.read_text().splitlines() if not one.startswith("encoder_config_sha256")]
+    settings.write_text("\n".join(kept) + "\n")
+    assert main(line) == 0
 
 
 @pytest.mark.parametrize("name", ["annotations.parquet", "masks.parquet", "truth.parquet"])

@@ -214,6 +214,22 @@ def test_other_numbers_of_parts_are_other_boards(tmp_path: Path) -> None:
     assert board_of(tmp_path / "own.json").split == "test", "nothing is divided by the set's own split"
 
 
+def test_rows_alone_say_their_parts(tmp_path: Path) -> None:
+    """A file of rows without settings: what rows say counts, and where they say nothing the board says so."""
+    row = replace(MODEL, split="groups")
+    rows = [replace(row, encoder=f"m{folds}", folds=folds) for folds in (0, 3, 5)]
+    (table,) = tables_of(read_sources([rows_file(tmp_path, *rows)]))
+    of = {board.split: board for board in table.boards}
+    assert {split: sorted(board.lines) for split, board in of.items()} == {
+        "groups": ["m0, linear probe", "m5, linear probe"],
+        "groups, 3 parts": ["m3, linear probe"],
+    }
+    said = "Files that do not say into how many parts tiles were divided are taken to have 5: rows."
+    assert said in of["groups"].notes
+    assert said not in of["groups, 3 parts"].notes
+    assert not any("parts" in note for note in board_of(rows_file(tmp_path / "own", MODEL)).notes)
+
+
 def test_floors_of_other_trials_do_not_keep_models_from_being_compared(tmp_path: Path) -> None:
     models = [replace(MODEL, encoder=name, value=value) for name, value in (("a", 0.8), ("b", 0.5))]
     floors = [

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from knowlip.base.rows import ANNOTATOR, BLIND, MARKS, OTHER_IMAGE, Better, Row, Unit
 from knowlip.benchmark.leaderboard.sources import ABLATION, Missing, Sources, Told
 from knowlip.language.questions import QUESTION_TYPES
+from knowlip.tasks.protocols import FOLDS
 from knowlip.tasks.runs import FLOOR
 
 HOWS: Final = (
@@ -249,6 +250,11 @@ def _board(key: tuple[int, str, str, str, str], rows: Sequence[Told], missing: S
         board.notes.append("Two files have other figures of the same line: both stand here, with their files.")
     if version == "" and len({told.fingerprint for told in rows}) > 1:
         board.notes.append("Some files do not state the version of the data set: they are taken to have this one.")
+    if silent := sorted({told.source for told in rows if told.divided and not told.said_folds and is_model(told.row)}):
+        board.notes.append(
+            f"Files that do not say into how many parts tiles were divided are taken to have {FOLDS}: "
+            f"{', '.join(silent[:5])}."
+        )
     if split.startswith("random"):
         board.notes.append("Copies stand on both sides: what is measured is memory too.")
     return board

@@ -58,14 +58,24 @@ class Told:
     """Run folders that it was measured in: of each seed its folds. () where they are not at hand."""
     dataset: Path | None = None
     """Folder of the data set, where the runs name it."""
-    folds: int = FOLDS
-    """Parts that the tiles were divided into, as far as the file says."""
+    folds: int = 0
+    """Parts that the tiles were divided into, as far as the file says besides the row; 0: it does not."""
+
+    @property
+    def divided(self) -> bool:
+        """Whether its protocol divides tiles anew."""
+        return self.row.split.split(", ")[0] in _PARTS
+
+    @property
+    def said_folds(self) -> int:
+        """Parts as the row says, else as its file does; 0 where neither does."""
+        return self.row.folds or self.folds
 
     @property
     def split(self) -> str:
         """The row's, with the number of parts where it is not the usual one: more parts leave more to learn from."""
-        divided = self.row.split.split(", ")[0] in _PARTS
-        return f"{self.row.split}, {self.folds} parts" if divided and self.folds != FOLDS else self.row.split
+        other = self.divided and self.said_folds not in (0, FOLDS)
+        return f"{self.row.split}, {self.said_folds} parts" if other else self.row.split
 
 
 @dataclass(frozen=True)
@@ -241,9 +251,9 @@ def _version(known: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _folds(known: Mapping[str, Any]) -> int:
-    """Parts that tiles were divided into; the usual number where nothing says."""
-    folds = known.get("folds", FOLDS)
-    return folds if isinstance(folds, int) and not isinstance(folds, bool) and 2 <= folds <= _MOST_ROWS else FOLDS
+    """Parts that tiles were divided into; 0 where nothing says."""
+    folds = known.get("folds", 0)
+    return folds if isinstance(folds, int) and not isinstance(folds, bool) and 2 <= folds <= _MOST_ROWS else 0
 
 
 def _dataset_of(folder: Path) -> Path | None:

@@ -25,11 +25,14 @@ from knowlip.benchmark.evaluate import EvaluateConfig, evaluate, short_name
 from knowlip.benchmark.llm.run import RESULTS as LLM_ROWS
 from knowlip.benchmark.llm.run import BenchLlmConfig, bench_llm
 from knowlip.benchmark.run import (
+    BESIDE,
     FREE_BENCH,
     ROWS,
     BenchRunConfig,
+    as_then,
     bench_run,
     bench_settings,
+    beside_sha256,
     weights_sha256,
 )
 from knowlip.benchmark.suite.recipe import Kind, SuiteModel, SuiteRecipe, SuiteTask
@@ -104,6 +107,7 @@ class SuiteCell:
                 "dataset_fingerprint": data.fingerprint,
                 "labels_sha256": data.labels_sha256,
                 "encoder_sha256": weights_sha256(str(self.config.model)),
+                BESIDE: beside_sha256(str(self.config.model)),
                 "size": self.size,
             }
         # A folder by another path is the same model: its weights are known by their hash.
@@ -257,9 +261,11 @@ def read_end(cell: SuiteCell, out: Path) -> CellEnd:
     """
     if cell.why_not:
         return CellEnd("does not apply", cell.why_not)
-    folder, own = cell.folder(out), config_hash(cell.made_with)
+    folder = cell.folder(out)
+    made_with = as_then(folder / SETTINGS, cell.made_with)
+    own = config_hash(made_with)
     if _begun(folder) and (folder / SETTINGS).is_file():
-        same_or_refuse(folder / SETTINGS, dict(cell.made_with))
+        same_or_refuse(folder / SETTINGS, made_with)
     if not (folder / END).is_file():
         return CellEnd("not run", config=own)
     try:
@@ -298,8 +304,9 @@ class CellWork(Work[SuiteCell, CellEnd]):
         folder.mkdir(parents=True, exist_ok=True)
         if not _begun(folder):  # it was refused, or killed before it began: that binds nobody
             (folder / SETTINGS).unlink(missing_ok=True)
-        same_or_refuse(folder / SETTINGS, dict(cell.made_with))
-        end = CellEnd("done", config=config_hash(cell.made_with), seeds=cell.seeds)
+        made_with = as_then(folder / SETTINGS, cell.made_with)
+        same_or_refuse(folder / SETTINGS, made_with)
+        end = CellEnd("done", config=config_hash(made_with), seeds=cell.seeds)
         try:
             end = replace(end, first=_done(cell))
         except UnsuitedEncoder as error:
