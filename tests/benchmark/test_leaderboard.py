@@ -187,7 +187,7 @@ def test_what_differs_never_stands_in_one_column(tmp_path: Path) -> None:
         replace(MODEL, encoder="floor:HOG", metric="top-1", value=0.4, ci=None),
         replace(MODEL, encoder="d", value=7.0, ci=None, unit="number", better="lower"),
     ]
-    tables = tables_of(read_sources([rows_file(tmp_path, *rows)]))
+    tables = tables_of(read_sources([rows_file(tmp_path, *rows, name="mine")]))
     names = {board.name for table in tables for board in table.boards}
     assert names == {"classify on set, test", "classify on set, groups", "classify on other, test"}
     (board,) = (board for table in tables for board in table.boards if board.name == "classify on set, test")
@@ -218,13 +218,13 @@ def test_rows_alone_say_their_parts(tmp_path: Path) -> None:
     """A file of rows without settings: what rows say counts, and where they say nothing the board says so."""
     row = replace(MODEL, split="groups")
     rows = [replace(row, encoder=f"m{folds}", folds=folds) for folds in (0, 3, 5)]
-    (table,) = tables_of(read_sources([rows_file(tmp_path, *rows)]))
+    (table,) = tables_of(read_sources([rows_file(tmp_path, *rows, name="mine")]))
     of = {board.split: board for board in table.boards}
     assert {split: sorted(board.lines) for split, board in of.items()} == {
         "groups": ["m0, linear probe", "m5, linear probe"],
         "groups, 3 parts": ["m3, linear probe"],
     }
-    said = "Files that do not say into how many parts tiles were divided are taken to have 5: rows."
+    said = "Files that do not say into how many parts tiles were divided are taken to have 5: mine."
     assert said in of["groups"].notes
     assert said not in of["groups, 3 parts"].notes
     assert not any("parts" in note for note in board_of(rows_file(tmp_path / "own", MODEL)).notes)

@@ -278,9 +278,10 @@ def merge(images: Iterable[LabelledImage], problems: Problems) -> list[LabelledI
             metres_per_pixel=spacing,
         )
     for image in found.values():
-        for thing, number in Counter(thing.same_as()[:2] for thing in image.things if not thing.whole_image).items():
+        places = Counter((thing.category, thing.box) for thing in image.things if not thing.whole_image)
+        for (category, _), number in places.items():
             for _ in range(number - 1):
-                problems.remark("objects stand twice at one place and are both kept", f"{thing[0]} of {image.name}")
+                problems.remark("objects stand twice at one place and are both kept", f"{category} of {image.name}")
     twice = [found[path].name for path, number in lists.items() if number > 1]
     if twice:
         problems.notes.append(f"{len(twice)} images are listed more than once and merged, first: {twice[0]}.")

@@ -23,8 +23,8 @@ def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[
     if config.class_names:
         named = [_named(path, config.class_names, finder, problems) for path in finder.paths]
         there = {image.things[0].category for image in named}
-        classes = {found[1] for name in empty if (found := re.search(config.class_names, f"{name}/"))}
-        problems.empty_folders += sorted(classes - there)
+        matches = [re.search(config.class_names, f"{name}/") for name in empty]
+        problems.empty_folders += sorted({match[1] for match in matches if match is not None} - there)
         return named
     problems.empty_folders += empty
     classes = {path.parent.name for path in finder.paths}
