@@ -260,6 +260,19 @@ def test_phoenix_headers_that_lie(tmp_path):
     assert "chips have pixels longer one way than the other" in said
 
 
+def test_zeros_of_deep_images_are_said(tmp_path):
+    for name, dtype in (("deep", np.uint16), ("flat", np.uint8)):
+        pixels = np.random.default_rng(1).integers(1, 200, (40, 40)).astype(dtype)
+        pixels[:10] = 0
+        (tmp_path / name / "ship").mkdir(parents=True)
+        Image.fromarray(pixels).save(tmp_path / name / "ship" / "a.png")
+        said = show(import_dataset(ImportConfig(tmp_path / name, "folder", tmp_path / "out" / name)))
+        zeros = (
+            "1 images of more than 8 bit hold zeros, which have no power and become no data, first: ship/a (25.0% of"
+        )
+        assert (zeros in said) == (name == "deep"), "8-bit values stay what they are"
+
+
 def test_colours_that_are_no_class_are_named(tmp_path):
     source = fusar_map(tmp_path / "set")
     colours(source / "LAB_1024/XiaMen_01_Label_001.tif", (254, 0, 0), GREEN)

@@ -255,6 +255,9 @@ def _look(
             continue
         if pixels.raster is not None:
             units.setdefault(pixels.raster.units, []).append(image.name)
+            if zeros := int(((pixels.values == 0) & (grey.values == 0)).sum()):
+                told = f"{image.name} ({zeros / grey.values.size:.1%} of its pixels)"
+                problems.remark("images of more than 8 bit hold zeros, which have no power and become no data", told)
         for note in pixels.notes:
             problems.guess(image.name, note)
         identities.append(Identity(digest_of(pixels), (width, height)))
