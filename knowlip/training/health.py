@@ -22,6 +22,10 @@ _ALIKE, _UNDECIDED, _FEW = 0.05, 0.98, 1.5
 """Below, above and below these a self-supervised training has collapsed."""
 _WINDOW = 5
 """Log lines over which losses must be bad before somebody is warned."""
+FLOORS = {"patch_mean": "mean of the patch", "image_mean": "mean of the image", "chance": "guess"}
+"""Figure of a self-supervised training's log -> what it knows who has that loss."""
+LEARNED = 0.99
+"""Share of such a floor below which a loss says that something was learned: batches differ by less."""
 
 
 class FirstBad:
@@ -66,7 +70,7 @@ class Health:
     def __init__(self, warmup: int, clip: float) -> None:
         self.warmup, self.clip = warmup, clip
         self.itm: deque[float] = deque(maxlen=_WINDOW)
-        self.above_mean: deque[float] = deque(maxlen=_WINDOW)
+        self.of_floor: deque[float] = deque(maxlen=_WINDOW)
         self.norms: deque[float] = deque(maxlen=50)
         self.ill: set[str] = set()
         self.last = (0.0, 0.0)
@@ -76,8 +80,8 @@ class Health:
 
         Args:
             line: `step`, `gradient_norm`, `data_wait`, `skipped_steps`; where a task has them `tau`, `itm`,
-                `queue_duplicates`, `spread`, `teacher_entropy`, `prototypes`, `loss`, `patch_mean` and
-                `image_mean`.
+                `queue_duplicates`, `spread`, `teacher_entropy`, `prototypes`, `loss`, `patch_mean`,
+                `image_mean` and `chance`.
         """
         found = self._of_any_training(line) | self._of_contrast(line) | self._of_self_supervision(line)
         new = [sentence for name, sentence in found.items() if name not in self.ill]
@@ -135,8 +139,8 @@ class Health:
         return found
 
     def _of_self_supervision(self, line: Mapping[str, float]) -> dict[str, str]:
-        """Collapse: a tower that says the same of everything, or a teacher that says everything of each; and a decoder
-        that knows no more than a mean."""
+        """Collapse: a tower that says the same of everything, or a teacher that says everything of each; and a loss
+        that is hardly below that of a mean or a guess."""
         found: dict[str, str] = {}
         if line["step"] <= self.warmup:
             return found
@@ -156,12 +160,13 @@ class Health:
                 f"COLLAPSED: the teacher says one prototype of all images ({line['prototypes']:.2f} are in use): raise "
                 "its temperatures, lower learning_rate, or take larger batches."
             )
-        if (floor := line.get("patch_mean", line.get("image_mean"))) is not None:
-            self.above_mean.append(line["loss"] / max(floor, 1e-9))
-            if len(self.above_mean) == _WINDOW and min(self.above_mean) > 1.0:
-                found["mean"] = (
-                    f"The decoder knows no more of hidden patches than a mean (loss {line['loss']:.4f}, the mean alone "
-                    f"{floor:.4f}): train longer, or hide less."
+        if (name := next((one for one in FLOORS if line.get(one)), None)) is not None:
+            self.of_floor.append(line["loss"] / line[name])
+            share = sum(self.of_floor) / len(self.of_floor)
+            if len(self.of_floor) == _WINDOW and share > LEARNED:
+                found["floor"] = (
+                    f"Hardly more is learned so far than the {FLOORS[name]}: over {_WINDOW} log lines the loss is "
+                    f"{share:.1%} of that of who knows it alone. Train longer, or make the task easier."
                 )
         return found
 

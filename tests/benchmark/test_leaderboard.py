@@ -438,3 +438,76 @@ def test_a_radar_leaves_out_what_was_not_measured() -> None:
     assert "x &lt;y&gt;" in drawn
     with pytest.raises(ValueError, match="three axes"):
         radar_chart(("a", "b"), {}, (), "radar")
+
+
+# ---- floors, intervals and shares that would mislead ----------------------------------------------------------------
+
+
+def test_a_mark_is_that_of_the_highest_floor_of_the_column(tmp_path: Path) -> None:
+    low = replace(MODEL, encoder="a", value=0.5, ci=(0.45, 0.55), floor=0.3)
+    high = replace(MODEL, encoder="b", value=0.8, ci=(0.75, 0.85), floor=0.6, floor_name="chip size")
+    board = board_of(rows_file(tmp_path, low, high))
+    marks = {line: one.mark for line, one in board.columns[0].entries.items()}
+    assert marks == {"a, linear probe": "▼", "b, linear probe": "▲"}
+    measured = replace(MODEL, encoder="floor:pixels", metric="top-1", value=0.82, ci=None, floor=None, floor_name="")
+    board = board_of(rows_file(tmp_path / "two", low, high, measured))
+    assert board.columns[0].floor == (0.82, "pixels")
+    assert board.columns[0].entries["b, linear probe"].mark == "≈"
+    other = replace(measured, n=90)
+    assert board_of(rows_file(tmp_path / "three", low, high, other)).columns[0].floor == (0.6, "chip size")
+    table = list(csv.DictReader(made(tmp_path / "out", rows_file(tmp_path / "in", low, high))[".csv"].splitlines()))
+    (row,) = [one for one in table if one["line"] == "a, linear probe"]
+    assert (row["floor"], row["floor_name"], row["standing"]) == ("0.6", "chip size", "below")
+
+
+def test_where_low_is_good_the_lowest_floor_is_the_one_to_clear(tmp_path: Path) -> None:
+    errors = [
+        replace(MODEL, encoder=name, metric="count mean absolute error", value=value, ci=(value - 0.1, value + 0.1))
+        for name, value in (("a", 0.5), ("b", 0.9), ("c", 2.0))
+    ]
+    errors = [
+        replace(row, task="vqa", unit="number", better="lower", floor=floor, floor_name=f"{floor}")
+        for row, floor in zip(errors, (1.5, 0.8, 1.5))
+    ]
+    board = board_of(rows_file(tmp_path, *errors))
+    assert board.lines == ["a", "b", "c"]
+    assert board.columns[0].floor == (0.8, "0.8")
+    assert [board.columns[0].entries[line].mark for line in board.lines] == ["▲", "≈", "▼"]
+
+
+def test_an_interval_of_no_width_is_no_certainty(tmp_path: Path) -> None:
+    rows = [
+        replace(MODEL, encoder="a", value=1.0, ci=(1.0, 1.0)),
+        replace(MODEL, encoder="b", value=0.6, ci=(0.2, 0.9)),
+    ]
+    standings, found = compared(board_of(rows_file(tmp_path, *rows)))
+    assert found[0].p is None
+    assert "an interval of no width" in found[0].method
+    assert standings["top-1"].best == ""
+    assert standings["top-1"].level == ("a, linear probe", "b, linear probe")
+
+
+def test_equal_values_are_neither_bold_nor_underlined(tmp_path: Path) -> None:
+    rows = [replace(MODEL, encoder=name, value=value) for name, value in (("a", 0.8), ("b", 0.8), ("c", 0.2))]
+    rows[2] = replace(rows[2], ci=(0.15, 0.25))
+    standings, _ = compared(board_of(rows_file(tmp_path, *rows)))
+    assert (standings["top-1"].best, standings["top-1"].second) == ("", "")
+    assert standings["top-1"].level == ("a, linear probe", "b, linear probe")
+
+
+def test_who_was_measured_on_other_trials_does_not_lead(tmp_path: Path) -> None:
+    lucky = replace(MODEL, encoder="lucky", value=1.0, ci=(0.9, 1.0), n=5)
+    others = [replace(MODEL, encoder=name, value=value) for name, value in (("a", 0.8), ("b", 0.5))]
+    assert board_of(rows_file(tmp_path, lucky, *others)).lines == [
+        f"{one}, linear probe" for one in ("a", "b", "lucky")
+    ]
+
+
+@pytest.mark.parametrize("figures", [{"value": 85.3}, {"floor": 30.0}, {"ci": [0.8, 85.0]}, {"value": -7.0}])
+def test_per_cent_in_place_of_a_share_are_refused(
+    figures: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_json(tmp_path / "rows.json", {"rows": [{**plain(MODEL), "ci": [0.0, 1.0], **figures}]})
+    (tmp_path / "out").mkdir()
+    assert main(["bench", "leaderboard", str(tmp_path / "rows.json"), "--out", str(tmp_path / "out")]) == 2
+    assert "a share lies between" in capsys.readouterr().err

@@ -59,12 +59,15 @@ def test_matching_at_its_prior_takes_several_lines_after_the_warm_up() -> None:
     assert "how many of the pairs are true" in lines[8][0]
 
 
-def test_a_decoder_that_knows_a_mean_alone_is_named_after_several_lines() -> None:
-    for floor in ("patch_mean", "image_mean"):
-        found = warned([{"loss": 1.01, floor: 1.0}] * 6)
+@pytest.mark.parametrize("floor", ["patch_mean", "image_mean", "chance"])
+def test_a_loss_at_its_floor_is_named_after_several_lines(floor: str) -> None:
+    for share in (1.01, 0.998):
+        found = warned([{"loss": share, floor: 1.0}] * 6)
         assert [bool(one) for one in found] == [False] * 4 + [True, False]
-        assert "knows no more of hidden patches than a mean" in found[4][0]
-        assert warned([{"loss": 0.97, floor: 1.0}] * 6) == [[]] * 6
+        assert "Hardly more is learned so far than the" in found[4][0]
+    swinging = warned([{"loss": 0.997 + 0.006 * (number % 2), floor: 1.0} for number in range(6)])
+    assert any(swinging), "batches that lie now above and now below it hide nothing"
+    assert warned([{"loss": 0.97, floor: 1.0}] * 6) == [[]] * 6
 
 
 def test_an_illness_that_comes_again_is_named_again() -> None:

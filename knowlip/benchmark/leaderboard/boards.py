@@ -7,11 +7,11 @@ marked and takes no part in a comparison.
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from knowlip.base.rows import ANNOTATOR, BLIND, MARKS, OTHER_IMAGE, Better, Row, Unit
+from knowlip.base.rows import ANNOTATOR, BLIND, MARKS, OTHER_IMAGE, Better, Row, Standing, Unit
 from knowlip.benchmark.leaderboard.sources import ABLATION, Missing, Sources, Told
 from knowlip.language.questions import QUESTION_TYPES
 from knowlip.tasks.protocols import FOLDS
@@ -63,6 +63,8 @@ class Entry:
     told: Told
     other_n: bool = False
     """It has another number of trials than the rest of its column: marked, and compared with nothing."""
+    floor: tuple[float, str] | None = None
+    """The highest that is known of its trials: its own, or that of its column."""
 
     @property
     def row(self) -> Row:
@@ -73,7 +75,14 @@ class Entry:
         """Where it stands to its floor; "∅" where it has none."""
         if self.row.encoder.startswith(FLOOR) or self.row.value is None:
             return ""
-        return "∅" if self.row.floor is None else MARKS[self.row.standing]
+        return "∅" if self.floor is None else MARKS[self.standing]
+
+    @property
+    def standing(self) -> Standing | None:
+        """Where it stands to its floor."""
+        if self.floor is None:
+            return None
+        return replace(self.row, floor=self.floor[0], floor_name=self.floor[1]).standing
 
 
 @dataclass
@@ -272,17 +281,24 @@ def _settle(column: Column) -> None:
     known = [one.row for one in column.entries.values() if one.row.value is not None]
     counts = Counter(row.n for row in known if is_model(row)) or Counter(row.n for row in known)
     column.n = counts.most_common(1)[0][0] if counts else 0
-    for line, one in column.entries.items():
-        if one.row.value is not None and one.row.n != column.n:
-            column.entries[line] = Entry(one.told, True)
+    sign = 1 if column.better == "higher" else -1
+    # What a line of floors reaches on these trials is one too, whoever measured it.
     floors = [
-        (one.row.floor, one.row.floor_name)
-        for one in column.entries.values()
-        if one.row.floor is not None and not one.other_n
+        (figure, name)
+        for line, one in column.entries.items()
+        for figure, name in ((one.row.floor, one.row.floor_name), (_reached(one.row), line.removeprefix(FLOOR)))
+        if figure is not None and (one.row.value is None or one.row.n == column.n)
     ]
-    if floors:
-        sign = 1 if column.better == "higher" else -1
-        column.floor = max(floors, key=lambda pair: sign * pair[0])
+    column.floor = max(floors, key=lambda pair: sign * pair[0]) if floors else None
+    for line, one in column.entries.items():
+        other_n = one.row.value is not None and one.row.n != column.n
+        own = None if one.row.floor is None else (one.row.floor, one.row.floor_name)
+        column.entries[line] = Entry(one.told, other_n, own if other_n else column.floor or own)
+
+
+def _reached(row: Row) -> float | None:
+    """What a floor's own line reaches; None of other lines."""
+    return row.value if row.encoder.startswith(FLOOR) else None
 
 
 def _order(metric: str) -> tuple[int, list[tuple[int, str]]]:
@@ -292,13 +308,13 @@ def _order(metric: str) -> tuple[int, list[tuple[int, str]]]:
 
 
 def _lines(columns: Sequence[Column]) -> list[str]:
-    """Lines in the order of the first column that they stand in."""
-    found: dict[str, tuple[int, int, float, str]] = {}
+    """Lines in the order of the first column that they stand in, those of other trials behind the rest."""
+    found: dict[str, tuple[int, int, bool, float, str]] = {}
     for number, column in enumerate(columns):
         sign = -1 if column.better == "higher" else 1
         for line, one in column.entries.items():
             value = one.row.value
-            place = (_kind(one.row.encoder), number, 1e30 if value is None else sign * value, line)
+            place = (_kind(one.row.encoder), number, one.other_n, 1e30 if value is None else sign * value, line)
             found.setdefault(line, place)
     return sorted(found, key=lambda line: found[line])
 

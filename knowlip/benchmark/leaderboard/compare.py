@@ -118,6 +118,9 @@ def _comparison(
     ends = [pair[1].row.ci for pair in (one, other)]
     if ends[0] is None or ends[1] is None:
         return replace(made, method=f"one of them has no interval, and {why}")
+    if min(ends[0][1] - ends[0][0], ends[1][1] - ends[1][0]) <= 0:
+        # All right or all wrong in every draw: that is no certainty about other trials.
+        return replace(made, method=f"one of them has an interval of no width, and {why}")
     p, half = from_intervals(made.difference, ends[0], ends[1])
     return replace(made, ci=(made.difference - half, made.difference + half), p=p, method=f"{INTERVALS}: {why}")
 
@@ -160,12 +163,10 @@ def paired(
 
 
 def from_intervals(difference: float, one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
-    """Two-sided p of a difference of two independent figures with 95 % intervals, and half the width of its own: by the
-    normal distribution, standard errors from the widths."""
+    """Two-sided p of a difference of two independent figures with 95 % intervals of some width, and half the width of
+    its own: by the normal distribution, standard errors from the widths."""
     errors = [(ends[1] - ends[0]) / (2 * Z95) for ends in (one, other)]
     error = math.hypot(*errors)
-    if error == 0:
-        return (1.0 if difference == 0 else 0.0), 0.0
     return math.erfc(abs(difference) / error / math.sqrt(2)), Z95 * error
 
 

@@ -175,7 +175,7 @@ def _read_rows(file: Path, name: str, content: Mapping[str, Any], found: Sources
     setup, details = (_object(content.get(part, {}), part) for part in ("setup", "details"))
     version = _version(setup)
     rows = [
-        row_from({key: value for key, value in _object(one, "a row").items() if key not in _TOLD})
+        _no_per_cent(row_from({key: value for key, value in _object(one, "a row").items() if key not in _TOLD}))
         for one in content["rows"]
     ]
     if "suite" in details:
@@ -333,6 +333,20 @@ def _read_ablation(name: str, content: Mapping[str, Any], found: Sources) -> str
         row = _arm_row(f"{FLOOR}{told}", f"{kind.replace('_', ' ')} accuracy", {"value": value}, [value, told], "")
         found.rows.append(Told(replace(row, n=trials.get(kind, 0)), name, fingerprint))
     return f"ablation, {len(content['arms'])} arms"
+
+
+def _no_per_cent(row: Row) -> Row:
+    """The row, unless a share of it is a number of per cent, which would be the best of its column.
+
+    Raises:
+        ValueError: a share that is none.
+    """
+    figures = [one for one in (row.value, row.floor, *(row.ci or ())) if one is not None]
+    if row.unit == "share" and any(abs(one) > 1 + 1e-6 for one in figures):
+        raise ValueError(
+            f"the row {row.name:.200} holds {figures[0]:g}: a share lies between 0 and 1, per cent are none."
+        )
+    return row
 
 
 def _change(change: Mapping[str, Any], than: str) -> str:

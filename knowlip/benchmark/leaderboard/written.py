@@ -250,11 +250,12 @@ def _csv_rows(number: int, shown: ShownBoard) -> list[list[object]]:
                 continue
             row = entry.row
             ends = ("", "") if row.ci is None else row.ci
-            figures = ["" if row.value is None else row.value, *ends, row.n, "" if row.floor is None else row.floor]
-            marks = [row.standing or "", bool(cell and cell.bold), bool(cell and cell.level)]
+            floor, named = entry.floor or ("", "")
+            figures = ["" if row.value is None else row.value, *ends, row.n, floor]
+            marks = [entry.standing or "", bool(cell and cell.bold), bool(cell and cell.level)]
             missing = row.note if row.value is None else ""
             told = [missing, entry.told.config, entry.told.source, row.note]
-            rows.append([*head, *figures, row.floor_name, row.unit, row.better, *marks, *told])
+            rows.append([*head, *figures, named, row.unit, row.better, *marks, *told])
     return rows
 
 

@@ -3,29 +3,28 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from knowlip.base.documents import read_json
 from knowlip.models.bpe import FILES, BpeTokenizer, find_bpe, read_bpe
 from knowlip.models.clip import ClipModel, ClipText, CocaPool
 from knowlip.models.encoders.foreign import Foreign, ForeignEncoder, Settings
 from knowlip.models.encoders.protocol import EncoderCard, PixelSpec
 from knowlip.models.meta import without_memory
 from knowlip.models.weights.clip import ClipNames
+from knowlip.models.weights.clip_config import OPEN_CLIP, TowerSaid, clip_said
 from knowlip.models.weights.ledger import WeightLedger
-from knowlip.models.weights.shape import Activation, build_vit, fill_vit, vit_shape
+from knowlip.models.weights.said_sizes import same_sizes
+from knowlip.models.weights.shape import Activation, VitShape, build_vit, fill_vit, vit_shape
 from knowlip.models.weights.source import Source
-from knowlip.models.weights.vit import CLIP, stated_normalisation
+from knowlip.models.weights.vit import CLIP
 
 _HEADS = {768: 12, 1024: 16, 1280: 16, 1408: 16, 1664: 16}
 """Width -> heads of the published CLIPs' ViTs: B, L, H, g, bigG. H has 80 channels a head, not 64."""
 _TEXT_HEADS = {512: 8, 640: 10, 768: 12, 1024: 16, 1280: 20}
 _NEEDS = ("cls_token", "pos_embed", "norm_pre", "norm")
 _POOL_HEADS = 8
-_CONFIG = "open_clip_config.json"
 
 
 @dataclass(frozen=True)
@@ -100,22 +99,21 @@ def read_dual(source: Source, settings: Settings, size: int | None, names: ClipN
     Raises:
         ValueError: other sizes than it says, or tensors without a place.
     """
-    config, who_config = _configuration(source)
-    vision, texts = config.get("vision", {}), config.get("text", {})
+    said_by = clip_said(source)
+    vision, texts, who_config = said_by.vision, said_by.text, said_by.who
     if "patch_embed.proj.weight" not in names.visual.parts:
         raise ValueError(f"{source.path} lacks the patch kernel of its ViT.")
     kernel = names.visual.value(source.state, "patch_embed.proj.weight")
     if kernel.ndim != 4:
         raise ValueError(f"{source.path} has a patch kernel of shape {tuple(kernel.shape)}.")
     width, patch = kernel.shape[0], kernel.shape[-1]
-    heads, said = _heads(source, "heads", width, settings.integer("heads"), vision.get("heads"), _HEADS, who_config)
+    heads, said = _heads(source, "heads", width, settings.integer("heads"), vision.heads, _HEADS, who_config)
     known, who = facts.activation(width, patch)
-    activation, acts = _activation(source, settings.activation(), vision.get("activation"), known, who, who_config)
-    eps = float(vision.get("eps", 1e-5))
+    activation, acts = _activation(source, settings.activation(), vision.activation, known, who, who_config)
     needs = _NEEDS if not names.pool.parts else _NEEDS[:3]  # CoCa's last norm stands behind its pooling
-    shape = vit_shape(source.path, source.state, names.visual, heads, activation, eps, needs=needs)
-    mean, std, whose = config.get("pixels") or (*CLIP, "CLIP's mean and deviation, as the project's code says")
-    mean, std = settings.numbers("mean") or tuple(mean), settings.numbers("std") or tuple(std)
+    shape = vit_shape(source.path, source.state, names.visual, heads, activation, vision.eps, needs=needs)
+    same_sizes(source.path, who_config, vision.sizes, shape.sizes())
+    mean, std, whose = _pixels(source, settings, said_by.pixels, shape)
     notes = [said, acts, f"Pixels: mean {mean}, deviation {std} ({whose})."]
 
     # Half a pair of towers would be another model in silence: either all parts of both are there, or the ViT alone.
@@ -128,16 +126,20 @@ def read_dual(source: Source, settings: Settings, size: int | None, names: ClipN
     if names.text.parts:
         table = names.text.parts.get("embedding.weight")
         wide = source.state[table[0]].shape[-1] if table else 0
-        number, said = _heads(source, "text_heads", wide, asked, texts.get("heads"), _TEXT_HEADS, who_config)
-        text = _text_tower(source, names, number, activation, float(texts.get("eps", 1e-5)))
-        notes.append(said)
+        number, said = _heads(source, "text_heads", wide, asked, texts.heads, _TEXT_HEADS, who_config)
+        spoken = activation if "activation" in settings.given else texts.activation or activation
+        text = _text_tower(source, names, number, spoken, texts, who_config)
+        notes.append(said if spoken == activation else f"{said[:-1]}; {spoken}, as {who_config} says.")
     embed = None
     if names.projection:
         projection = source.state[names.projection]
         embed = projection.shape[1 if names.transposed else 0] if projection.ndim == 2 else 0
+        same_sizes(source.path, who_config, {"embed": said_by.embed or embed}, {"embed": embed}, "projection")
     tower = build_vit(shape, size)
     with without_memory():
-        pool = _pool(source, names, settings.integer("pool_heads"), vision, notes) if names.pool.parts else None
+        pool = (
+            _pool(source, names, settings.integer("pool_heads"), vision.pool_heads, notes) if names.pool.parts else None
+        )
         model = ClipModel(tower, embed, text, bool(names.scale), pool)
     ledger = WeightLedger(source, model, [""], "CLIP")
     for reason, keys in names.dropped.items():
@@ -156,7 +158,10 @@ def read_dual(source: Source, settings: Settings, size: int | None, names: ClipN
         if f"pool.{name}" in ledger.wanted:
             ledger.put(f"pool.{name}", names.pool.value(source.state, name), *parts)
     if names.scale:
-        ledger.put("logit_scale", source.state[names.scale].reshape(()), names.scale)
+        scale = source.state[names.scale]
+        if scale.numel() != 1:
+            raise ValueError(f"{source.path} has a {names.scale} of shape {tuple(scale.shape)}, not one number.")
+        ledger.put("logit_scale", scale.reshape(()), names.scale)
     pixels = PixelSpec(shape.channels, mean, std, size or shape.side)
     path = Path(source.path)
     encoder: ForeignEncoder
@@ -169,7 +174,30 @@ def read_dual(source: Source, settings: Settings, size: int | None, names: ClipN
     return Foreign(encoder, model, ledger.close(), what, notes)
 
 
-def _text_tower(source: Source, names: ClipNames, heads: int, activation: Activation, eps: float) -> ClipText:
+def _pixels(
+    source: Source, settings: Settings, said: tuple[tuple[float, ...], tuple[float, ...], str] | None, shape: VitShape
+) -> tuple[tuple[float, ...], tuple[float, ...], str]:
+    """Mean and deviation of pixels and who says them: the user, what lies beside the file, CLIP's code.
+
+    Raises:
+        ValueError: CLIP's are of three channels, and the file reads another number.
+    """
+    given = settings.pixels()
+    if given is not None:
+        return (*given, "as mean= and std= say")
+    if said is not None:
+        return said
+    if shape.channels != len(CLIP[0]):
+        raise ValueError(
+            f"{source.path} reads {shape.channels} channel{'s' if shape.channels > 1 else ''} and nobody says how its "
+            "pixels were normalised: give mean=NUMBERS and std=NUMBERS, with / between channels."
+        )
+    return tuple(CLIP[0]), tuple(CLIP[1]), "CLIP's mean and deviation, as the project's code says"
+
+
+def _text_tower(
+    source: Source, names: ClipNames, heads: int, activation: Activation, said: TowerSaid, who: str
+) -> ClipText:
     """A text tower of the file's sizes.
 
     Raises:
@@ -186,33 +214,32 @@ def _text_tower(source: Source, names: ClipNames, heads: int, activation: Activa
     embed = named.value(state, "projection.weight").shape[0]
     if max(words, width * 64, hidden, length * 16, embed, depth * 1024) > 1 << 20:
         raise ValueError(f"{source.path} has a text tower of {words} words, width {width}, depth {depth}: none has.")
+    found = {"words": words, "length": length, "width": width, "depth": depth, "mlp_width": hidden}
+    same_sizes(source.path, who, said.sizes, found, "text tower")
     bias = "projection.bias" in named.parts
     with without_memory():
-        return ClipText(words, length, width, depth, heads, hidden, embed, activation, eps, own, bias)
+        return ClipText(words, length, width, depth, heads, hidden, embed, activation, said.eps, own, bias)
 
 
-def _pool(source: Source, names: ClipNames, asked: int | None, vision: Mapping[str, Any], notes: list[str]) -> CocaPool:
+def _pool(source: Source, names: ClipNames, asked: int | None, told: int | None, notes: list[str]) -> CocaPool:
     """CoCa's pooling of the file's sizes."""
     parts = {name: names.pool.value(source.state, name) for name in names.pool.parts}
     if lacking := [name for name in ("query", "k.weight") if name not in parts]:
         raise ValueError(f"{source.path} has a pooling of CoCa that lacks {lacking[0]}.")
-    told = vision.get("pool_heads")
     if told is not None and asked not in (None, told):
-        raise ValueError(f"{source.path} has {told} heads of its pooling, as {_CONFIG} says, not {asked}.")
+        raise ValueError(f"{source.path} has {told} heads of its pooling, as {OPEN_CLIP} says, not {asked}.")
     heads = told or asked or _POOL_HEADS
-    who = f"{_CONFIG} says" if told else "pool_heads says" if asked else "every CoCa of open_clip has (pool_heads=)"
+    who = f"{OPEN_CLIP} says" if told else "pool_heads says" if asked else "every CoCa of open_clip has (pool_heads=)"
     notes.append(f"{heads} heads of the pooling, as {who}.")
     (queries, embed), width = parts["query"].shape, parts["k.weight"].shape[-1]
     return CocaPool(width, embed, heads, queries, 1e-5)
 
 
 def _heads(
-    source: Source, setting: str, width: int, asked: int | None, config: Any, known: Mapping[int, int], who: str
+    source: Source, setting: str, width: int, asked: int | None, config: int | None, known: Mapping[int, int], who: str
 ) -> tuple[int, str]:
     """The number of heads and who says it: the config, the user, or the published models of that width."""
     if config is not None:
-        if not isinstance(config, int) or config < 1:
-            raise ValueError(f"{who} beside {source.path} says no sound number of heads.")
         if asked not in (None, config):
             raise ValueError(f"{source.path} has {config} heads, as {who} says, not {asked}: leave out {setting}.")
         return config, f"{config} heads, as {who} says."
@@ -221,7 +248,7 @@ def _heads(
     if width not in known:
         raise ValueError(
             f"{source.path} does not say how many heads its tower of width {width} has: give {setting}=NUMBER, or keep "
-            f"{_CONFIG} beside it."
+            f"{OPEN_CLIP} beside it."
         )
     return known[width], f"{known[width]} heads, as every published CLIP's tower of width {width} has ({setting}=)."
 
@@ -244,62 +271,3 @@ def _activation(
     if known is None:
         raise ValueError(f"{source.path} does not say its activation ({who}): give activation=gelu or quick_gelu.")
     return known, f"{known}: {who} (activation= takes another)."
-
-
-def _configuration(source: Source) -> tuple[dict[str, Any], str]:
-    """What the files beside the weights say of sizes that no shape tells, in our words, and which file does."""
-    beside = Path(source.path).with_name(_CONFIG)
-    if beside.is_file():
-        return _open_clip(read_json(beside), beside), _CONFIG
-    config = source.config
-    if isinstance(config.get("vision_config", config), dict) and "hidden_act" in config.get("vision_config", config):
-        return _hugging_face(config, source), "config.json"
-    return {}, "config.json"
-
-
-def _open_clip(content: Any, path: Path) -> dict[str, Any]:
-    """Of open_clip's config."""
-    model = content.get("model_cfg", content) if isinstance(content, dict) else None
-    model = model if isinstance(model, dict) else {}
-    vision, text = model.get("vision_cfg"), model.get("text_cfg")
-    if not isinstance(vision, dict) or not isinstance(text, dict) or not isinstance(vision.get("width"), int):
-        raise ValueError(f"{path} names no ViT and text tower of open_clip.")
-    activation = "quick_gelu" if model.get("quick_gelu") else "gelu"
-    found: dict[str, Any] = {
-        "vision": {
-            "heads": vision["width"] // vision.get("head_width", 64),
-            "activation": activation,
-            "pool_heads": vision.get("attn_pooler_heads"),
-        },
-        "text": {"heads": text.get("heads")},
-    }
-    told = content.get("preprocess_cfg")
-    if isinstance(told, dict) and "mean" in told and "std" in told:
-        found["pixels"] = (_three(told["mean"], path), _three(told["std"], path), f"as {path.name} says")
-    return found
-
-
-def _hugging_face(config: dict[str, Any], source: Source) -> dict[str, Any]:
-    """Of Hugging Face's config.json."""
-    found: dict[str, Any] = {}
-    words = {"gelu": "gelu", "quick_gelu": "quick_gelu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh"}
-    for part in ("vision", "text"):
-        one = config.get(f"{part}_config", config if part == "vision" else {})
-        if not isinstance(one, dict) or not one:
-            continue
-        if one.get("hidden_act", "quick_gelu") not in words:
-            raise ValueError(f"{source.path} has the activation {one['hidden_act']!s:.40}, which is not read.")
-        found[part] = {"activation": words[one.get("hidden_act", "quick_gelu")], "eps": one.get("layer_norm_eps", 1e-5)}
-        found[part]["heads"] = one.get("num_attention_heads", 12 if part == "vision" else 8)
-    stated, who = stated_normalisation(source)
-    if stated is not None:
-        path = Path(source.path).with_name("preprocessor_config.json")
-        found["pixels"] = (_three(stated[0], path), _three(stated[1], path), who.rstrip("."))
-    return found
-
-
-def _three(values: Any, path: Path) -> tuple[float, ...]:
-    numbers = list(values) if isinstance(values, list | tuple) else []
-    if len(numbers) not in (1, 3) or not all(isinstance(one, int | float) for one in numbers):
-        raise ValueError(f"{path} has no sound mean and deviation of pixels.")
-    return tuple(float(one) for one in values)

@@ -54,6 +54,13 @@ class Settings:
             raise ValueError(f"{name} must be numbers with / between them, not {value!r:.60}.")
         return tuple(float(part) for part in value.split("/"))
 
+    def pixels(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """`mean=` and `std=` of pixels in 0..1: both or none."""
+        mean, std = self.numbers("mean"), self.numbers("std")
+        if (mean is None) != (std is None):
+            raise ValueError("Give mean and std together.")
+        return None if mean is None or std is None else (mean, std)
+
     def activation(self) -> Activation | None:
         """`activation=` of the feed-forward networks."""
         return cast(Activation | None, self.text("activation", get_args(Activation)))

@@ -63,6 +63,6 @@ def read(source: Source, settings: Settings, size: int | None = None) -> Foreign
         else:
             name = next((re.sub(old, new, short) for old, new in _NAMES if re.fullmatch(old, short)), key)
             named.parts[name] = (key,)
-    if "layer_norm_eps" not in source.config or "hidden_act" not in source.config:
+    if source.config.get("layer_norm_eps") is None or source.config.get("hidden_act") is None:
         raise ValueError(f"{source.path} needs config.json beside it: no shape tells layer_norm_eps and hidden_act.")
     return read_plain(source, settings, size, named, FACTS, "Hugging Face's ViT")

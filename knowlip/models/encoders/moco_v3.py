@@ -15,6 +15,10 @@ FACTS = PlainFacts(
 )
 _PREFIX = "base_encoder."
 _DROPPED = {"head": "projection of the former training"}
+_OUTSIDE = {
+    "momentum_encoder": "momentum encoder of the former training",
+    "predictor": "predictor of the former training",
+}
 
 
 def load(name: str, device: str | torch.device, size: int | None = None) -> Encoder:
@@ -30,5 +34,5 @@ def read(source: Source, settings: Settings, size: int | None = None) -> Foreign
     """The base encoder; see :data:`knowlip.models.encoders.foreign.Read`."""
     if not any(key.startswith(_PREFIX) for key in source.state):
         raise ValueError(f"{source.path} holds no MoCo v3: none of its tensors begins with {_PREFIX}")
-    named = timm_names(source, _PREFIX, _DROPPED, "momentum encoder, predictor and queue of the former training")
+    named = timm_names(source, _PREFIX, _DROPPED, _OUTSIDE)
     return read_plain(source, settings, size, named, FACTS, "MoCo v3")

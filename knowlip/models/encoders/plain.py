@@ -12,6 +12,7 @@ from knowlip.models.encoders.foreign import Foreign, ForeignEncoder, Settings
 from knowlip.models.encoders.protocol import EncoderCard, PixelSpec, prepare
 from knowlip.models.weights.heads import said_heads
 from knowlip.models.weights.ledger import WeightLedger
+from knowlip.models.weights.said_sizes import said_sizes, same_sizes, sound_eps
 from knowlip.models.weights.shape import ACTIVATIONS, KERNEL, Activation, Named, build_vit, fill_vit, vit_shape
 from knowlip.models.weights.source import Source
 from knowlip.models.weights.vit import IMAGENET, said_normalisation
@@ -126,6 +127,12 @@ def read_plain(
         said.append(f"Tokens are the patches behind block {', '.join(map(str, chosen))} of {depth}, without a norm.")
     needs = [part for part in facts.needs if not (chosen and part == "norm")]
     shape = vit_shape(source.path, source.state, named, heads, activation, eps, needs=needs)
+    config = source.config.get("vision_config", source.config)
+    same_sizes(
+        source.path, "config.json", said_sizes(config, "config.json", source.path), shape.sizes() | {"depth": depth}
+    )
+    if source.config.get("qkv_bias") is False and "qkv_bias" in shape.parts:
+        raise ValueError(f"{source.path} has biases of q, k and v, and config.json beside it says qkv_bias false.")
     mean, std, who = _pixels(source, settings, facts, shape.channels)
     said.append(f"Pixels: mean {_numbers(mean)}, deviation {_numbers(std)}, as {who}.")
     side = size or facts.side or shape.side
@@ -141,21 +148,22 @@ def read_plain(
     return Foreign(plain, tower, ledger.close(), shape.describe(), said)
 
 
-def timm_names(source: Source, prefix: str, dropped: Mapping[str, str], outside: str = "") -> Named:
+def timm_names(source: Source, prefix: str, dropped: Mapping[str, str], outside: str | Mapping[str, str] = "") -> Named:
     """A tower that is named as timm names it, behind a prefix.
 
     Args:
         source: the file.
         prefix: before the names of the tower.
         dropped: first part of a name behind the prefix -> why it is dropped.
-        outside: why everything without the prefix is dropped; "" leaves it to be refused.
+        outside: why everything without the prefix is dropped, or why what begins with a word is; what has no reason
+            is left to be refused.
     """
     named = Named()
     for key in source.state:
         name = key.removeprefix(prefix)
         if not key.startswith(prefix):
-            if outside:
-                named.drop(key, outside)
+            if why := outside if isinstance(outside, str) else outside.get(key.split(".")[0], ""):
+                named.drop(key, why)
         elif reason := next((why for start, why in dropped.items() if name.split(".")[0].startswith(start)), ""):
             named.drop(key, reason)
         else:
@@ -181,11 +189,7 @@ def _heads(source: Source, asked: int | None, facts: PlainFacts, width: int, lay
 def _eps(source: Source, facts: PlainFacts) -> tuple[float, str]:
     """The epsilon of the norms and who says it."""
     told = source.config.get("layer_norm_eps")
-    if told is None:
-        return facts.eps, facts.who
-    if isinstance(told, bool) or not isinstance(told, int | float) or not 0 < told < 1:
-        raise ValueError(f"config.json beside {source.path} has no sound layer_norm_eps.")
-    return float(told), "config.json"
+    return (facts.eps, facts.who) if told is None else (sound_eps(told, "config.json", source.path), "config.json")
 
 
 def _pixels(

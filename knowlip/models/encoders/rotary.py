@@ -81,7 +81,7 @@ def read_rotary(source: Source, settings: Settings, size: int | None, facts: Rot
             ledger.report.folded[ours] = "its mask: the bias of keys is 0"
         else:
             ledger.copy(ours, prefix + ours)
-    mean, std = settings.numbers("mean") or facts.mean, settings.numbers("std") or facts.std
+    mean, std = settings.pixels() or (facts.mean, facts.std)
     pixels = PixelSpec(channels, mean, std, side)
     what = (
         f"ViT of width {width}, depth {sizes['depth']}, {sizes['heads']} heads, patches of {patch} px, {channels} "

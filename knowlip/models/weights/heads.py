@@ -42,7 +42,10 @@ def said_heads(source: Source, part: Part, layout: str = "", width: int = 0) -> 
     config = source.config.get(f"{part}_config", source.config)
     if not isinstance(config, Mapping):
         raise ValueError(f"config.json beside {source.path}: {part}_config must hold settings.")
-    for known, who in ((config, "config.json beside the file"), (source.facts, "the file's own settings")):
+    arguments = source.config.get("model_args")  # of timm's
+    known_by_timm = arguments if part == "vision" and isinstance(arguments, Mapping) else {}
+    beside = "config.json beside the file"
+    for known, who in ((config, beside), (known_by_timm, beside), (source.facts, "the file's own settings")):
         found = {int(known[key]) if CHANGES["num_heads"](known[key]) else -1 for key in _KEYS if key in known}
         if -1 in found or len(found) > 1:
             raise ValueError(f"{source.path}: {who} has no sound number of heads.")

@@ -114,6 +114,11 @@ class WeightLedger:
                 f"{self.report.source}: {theirs[0]} has shape {tuple(tensor.shape)}, the model's {ours} {shape}: "
                 "set the model's sizes to those of the file."
             )
+        if self.wanted[ours].is_floating_point() and not tensor.is_floating_point():
+            raise ValueError(
+                f"{self.report.source}: {theirs[0]} holds {str(tensor.dtype).removeprefix('torch.')}, no weights: what "
+                "was quantised must be saved as floating-point numbers."
+            )
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise ValueError(f"{self.report.source}: {theirs[0]} holds numbers that are not finite.")
         self.state[ours] = tensor.detach().to(torch.float32) if tensor.is_floating_point() else tensor.detach()

@@ -80,6 +80,11 @@ class VitShape:
     registers: int = 0
     class_position: bool = True
 
+    def sizes(self) -> dict[str, int]:
+        """What a config beside the file may state too (:mod:`knowlip.models.weights.said_sizes`)."""
+        names = ("width", "depth", "patch", "channels", "mlp_width", "side")
+        return {name: int(getattr(self, name)) for name in names}
+
     def describe(self) -> str:
         """One line for people."""
         return (
@@ -139,7 +144,8 @@ def vit_shape(
     if POSITIONS in names:  # as many as patches, or one more for the class token: the square tells which
         count = named.value(state, POSITIONS).shape[-2]
         prefixes = [int("cls_token" in found), 0] if "cls_token" in found else [0]
-        grid = next((one for one in prefixes if math.isqrt(count - one) ** 2 == count - one), None)
+        squares = [one for one in prefixes if count > one and math.isqrt(count - one) ** 2 == count - one]
+        grid = squares[0] if squares and count > len(prefixes) - 1 else None  # one alone is the class token's
         if grid is None:
             raise ValueError(f"{path} has {count} position embeddings, which are no square of patches.")
         class_position = "cls_token" not in found or grid == 1
@@ -234,7 +240,7 @@ def fill_vit(
                 value = resize_positions(value, (grid, grid), prefix, align_corners=align_corners)
                 old, how = shape.side // shape.patch, ", corners aligned" if align_corners else ""
                 ledger.report.resized[ours] = f"grid of {old} x {old} -> {grid} x {grid} (bicubic{how})"
-        elif name in ("cls_token", "reg_token"):
+        elif name in ("cls_token", "reg_token") and value.shape[-1:] == (shape.width,):
             value = value.reshape(1, -1, shape.width)
         ledger.put(ours, value, *parts)
     for told, kept in ((named.resized, ledger.report.resized), (named.folded, ledger.report.folded)):

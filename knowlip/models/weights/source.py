@@ -188,9 +188,14 @@ def _unwrap(source: Source, content: Any) -> None:
             break
         source.facts |= _facts({key: value for key, value in content.items() if key not in inner})
         source.beside += [str(key) for key in content if key != inner[0]]
-        if len(inner) > 1:
-            others = ", ".join(str(key) for key in inner[1:])
-            source.notes.append(f"Weights lie under {inner[0]} and under {others}: those of {inner[0]} are taken.")
+        # A moving average or a student beside the weights is another model of the same names.
+        taken = _tensors(content[inner[0]])
+        rest = [key for key in content if key != inner[0] and len(_tensors(content[key]) & taken) > len(taken) // 2]
+        if others := ", ".join(str(key)[:40] for key in dict.fromkeys([*inner[1:], *rest])):
+            source.notes.append(
+                f"Weights lie under {inner[0]} and under {others}: those of {inner[0]} are taken; to take others, save "
+                "them alone."
+            )
         source.envelope, content = str(inner[0]), content[inner[0]]
     if source.envelope:
         source.notes.append(f"The weights lay under `{source.envelope}`.")
@@ -209,6 +214,12 @@ def _holds_tensors(value: Any) -> bool:
         isinstance(one, Tensor) or (isinstance(one, dict) and any(isinstance(two, Tensor) for two in one.values()))
         for one in inner
     )
+
+
+def _tensors(value: Any) -> set[str]:
+    """Names of the tensors of a mapping, without what wrappers and moving averages put before them."""
+    names = [str(key) for key, one in value.items() if isinstance(one, Tensor)] if isinstance(value, dict) else []
+    return {_WRAPPERS.sub("", name).removeprefix("module.") for name in names}
 
 
 def _facts(content: dict[Any, Any]) -> dict[str, Any]:
@@ -230,6 +241,10 @@ def _check_tensors(source: Source, path: Path) -> None:
     for name, value in source.state.items():
         if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
             raise ValueError(f"{path}: {name} is no plain tensor: save the weights as dense floating-point numbers.")
+        # A byte a number is what quantisers write, whose scales lie elsewhere or nowhere.
+        if value.is_complex() or (value.is_floating_point() and value.element_size() < 2):
+            kind = str(value.dtype).removeprefix("torch.")
+            raise ValueError(f"{path}: {name} holds {kind}: save the weights as fp32, fp16 or bf16.")
         size = value.numel() * value.element_size()
         if value.untyped_storage().nbytes() < size:
             raise ValueError(f"{path}: {name} claims more numbers than the file holds.")

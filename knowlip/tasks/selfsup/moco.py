@@ -1,5 +1,6 @@
 """MoCo v3: two views of a tile are alike to encoder and momentum encoder, more than those of other tiles."""
 
+import math
 from typing import Any, ClassVar
 
 import torch
@@ -47,7 +48,8 @@ class MocoModule(nn.Module):
         return towers["projector"](model.summary(tokens))
 
     def forward(self, part: TileViews) -> tuple[dict[str, Tensor], None]:
-        """The loss of both directions; and how far the embeddings of different tiles are from each other."""
+        """The loss of both directions, that of a guess, and how far embeddings of different tiles are from each
+        other."""
         one, two = part.images
         query = [self.predictor(self.embed(self.base, images)) for images in (one, two)]
         with torch.no_grad():
@@ -58,7 +60,9 @@ class MocoModule(nn.Module):
         loss = moco_loss(query[0], key[1], positive_B, temperature) + moco_loss(
             query[1], key[0], positive_B, temperature
         )
-        return {"loss": loss, "spread": spread(key[0])}, None
+        # Both directions of who takes any key of the pass, in the loss's own unit.
+        chance = loss.new_full((), 2 * 2 * temperature * math.log(max(2, len(key[0]))))
+        return {"loss": loss, "chance": chance, "spread": spread(key[0])}, None
 
 
 class _Hidden:
@@ -71,7 +75,7 @@ class _Hidden:
 class MomentumContrast(SelfSupervision[MocoModule]):
     """MoCo v3 on the tiles of a data set."""
 
-    losses: ClassVar = ("loss", "spread")
+    losses: ClassVar = ("loss", "chance", "spread")
     tower_names: ClassVar = "base.visual_encoder."
 
     def make(self) -> MocoModule:

@@ -33,6 +33,8 @@ class SelfSupervised(TypedDict):
     """The last line of the log."""
     curve: dict[str, Any]
     """Where the curve of neighbours began, its floors, and where it ended; {} where there is none."""
+    cautions: list[str]
+    """Signs that little was learned, as sentences."""
 
 
 def selfsup(config: SelfSupConfig) -> SelfSupervised:
@@ -61,4 +63,5 @@ def show(result: SelfSupervised) -> str:
         )
     elif curve.get("note"):
         lines.append(f"No curve of neighbours: {curve['note']}.")
+    lines += [f"Caution: {sentence}" for sentence in result["cautions"]]
     return "\n".join(lines)

@@ -25,6 +25,7 @@ from knowlip.models.vision_model import Pool, VisionModel, save_vision
 from knowlip.models.weights import InitConfig, initialise
 from knowlip.models.weights.ledger import describe, for_card
 from knowlip.tasks.chips import ChipWindow, chip_roots, load_chips
+from knowlip.tasks.selfsup.learned import cautions
 from knowlip.tasks.selfsup.seen import SeenTiles, seen_card
 from knowlip.tasks.selfsup.settings import SelfSupConfig
 from knowlip.tasks.selfsup.watch import Watch
@@ -212,6 +213,7 @@ class SelfSupervision(Task[TileViews], Generic[Module]):
                 "images_per_s": step * config.batch_size / max(1e-9, seconds),
                 "last": (lines or [{}])[-1],
                 "curve": curve,
+                "cautions": cautions(lines, curve),
             }
         return dict(self.engine.fabric.broadcast(result))
 
