@@ -121,6 +121,17 @@ def test_a_stopped_suite_goes_on(recipe: dict[str, Any], tmp_path: Path) -> None
     assert calls == [(0, 0), (1, 0), (0, 0), (1, 0)]
 
 
+def test_a_cell_whose_rows_are_gone_is_collected_again(recipe: dict[str, Any], tmp_path: Path) -> None:
+    assert run(recipe, tmp_path) == 0
+    rows = tmp_path / "out" / "cells" / "toy" / "tiny" / "own" / "small" / "rows.json"
+    before, whole = rows.read_text(), (tmp_path / "out" / "rows.json").read_text()
+    rows.unlink()
+    assert run(recipe, tmp_path) == 0
+    assert json.loads(rows.read_text())["rows"] == json.loads(before)["rows"]
+    assert json.loads((tmp_path / "out" / "rows.json").read_text())["rows"] == json.loads(whole)["rows"]
+    assert len(trained) == 4, "what was trained stands"
+
+
 @pytest.mark.parametrize("change", [{"tasks": {"toy": {"settings": {"steps": 5}}}}, {"models": {"small": "pixels:9"}}])
 def test_other_settings_are_refused(
     recipe: dict[str, Any], change: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]

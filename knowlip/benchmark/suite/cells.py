@@ -272,7 +272,8 @@ def read_end(cell: SuiteCell, out: Path) -> CellEnd:
         end = stage_config(CellEnd, read_json(folder / END))
     except ValueError as error:
         raise ValueError(f"{folder / END} is broken ({error}); delete it and give the command again.") from None
-    finished = end.config == own and (end.state != "done" or end.seeds >= cell.seeds)
+    there = end.seeds >= cell.seeds and _rows_file(cell, out).is_file()  # somebody may have deleted its rows
+    finished = end.config == own and (end.state != "done" or there)
     return end if finished else CellEnd("not run", config=own)
 
 
@@ -340,6 +341,9 @@ def _done(cell: SuiteCell) -> list[dict[str, Any]]:
 
 def rows_in(cell: SuiteCell, out: Path) -> list[Row]:
     """Rows of a finished cell, under the names of the recipe."""
-    file = cell.folder(out) / (LLM_ROWS if cell.kind == "ask" else ROWS)
-    rows = read_results(file).rows
+    rows = read_results(_rows_file(cell, out)).rows
     return [replace(row, split=f"{row.split}, {cell.label}") if cell.label else row for row in rows]
+
+
+def _rows_file(cell: SuiteCell, out: Path) -> Path:
+    return cell.folder(out) / (LLM_ROWS if cell.kind == "ask" else ROWS)
