@@ -28,7 +28,8 @@ _TURNED = ("augment.rotations=0.75", "augment.flips=0.5", "crop_area=0.7")
 _SPECKLED = ("augment.gain_db=1.0", "augment.speckle_looks=40.0")
 _CNN = ("mode=full", "size=96", "epochs=18", "batch_size=32", "learning_rate=0.002", "precision=bf16", "ema=0.98")
 _VIT = ("mode=full", "size=192", "epochs=10", "batch_size=32", "learning_rate=0.001", "precision=bf16", "ema=0.99")
-_TUNED = ("mode=full", "head=probe", "epochs=6", "batch_size=32", "learning_rate=0.0001", "precision=bf16", "ema=0.98")
+_TUNED = ("mode=full", "head=probe", "epochs=4", "batch_size=32", "learning_rate=0.0001", "precision=bf16", "ema=0.98")
+_LONGER = (*_CNN[:2], "epochs=40", *_CNN[3:])
 _ALL_WAYS = ("views=8",)
 _SLOWER = ("layer_decay=0.75", "drop_path=0.1")
 
@@ -56,6 +57,9 @@ ARMS = {
     "shipped-full-groups": Arm(SHIPPED, "shipped", (*_TUNED, *_SEEN, *_TURNED, *_SPECKLED, *_ALL_WAYS)),
     "vit-groups": Arm("random:test_vit", "random:test_vit", (*_VIT, *_SEEN, *_TURNED, *_SPECKLED)),
     "resnet10t-groups": Arm(_RESNET, _RESNET, (*_CNN, *_SEEN, *_TURNED, *_SPECKLED)),
+    "resnet10t-longer-groups": Arm(
+        _RESNET, f"{_RESNET}, 40 epochs, 8 views", (*_LONGER, *_SEEN, *_TURNED, *_SPECKLED, *_ALL_WAYS)
+    ),
     "resnet10t-random": Arm(_RESNET, _RESNET, (*_CNN, *_SEEN, *_TURNED, *_SPECKLED), "random"),
     "resnet10t-still-groups": Arm(_RESNET, f"{_RESNET}, not augmented", (*_CNN, *_SEEN)),
     "resnet10t-stretched-groups": Arm(
