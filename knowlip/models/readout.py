@@ -116,7 +116,7 @@ class Readout(nn.Module):
         map_BHGG = F.relu(self.mix(F.relu(self.from_fine(fine_BCGG) + known)))
         log_rates = self.rates(map_BHGG).clamp(max=3.0)
         rates = log_rates.float().exp()
-        regional_BL9 = _by_region(rates)
+        regional_BL9 = by_region(rates)
         seen_BL9 = regional_BL9.clamp(min=1e-4).log()
         # What is seen where targets are, weighted by how many there are.
         weight = rates / rates.sum((2, 3), keepdim=True)
@@ -152,7 +152,7 @@ class Readout(nn.Module):
         region = torch.cat([mean9, max9, token9, seen_BL9 * 0.3, share_BL9 * 0.3], 1)
         regions_BM9 = self.by_region(region.transpose(1, 2)).transpose(1, 2).float()
         answers = Answers(log_rates, log_sizes, closed, regions_BM9)
-        memory, said = self._in_tokens(answers, rates, seen_BL9, map_BHGG, extent_B2)
+        memory, said = self.in_tokens(answers, map_BHGG, extent_B2)
         return answers, memory.to(tokens_BNV.dtype), said.to(tokens_BNV.dtype)
 
     def _with_targets(self, logits_BQK: Tensor, total_BL: Tensor, rates: Tensor, map_BHGG: Tensor) -> Tensor:
@@ -165,17 +165,23 @@ class Readout(nn.Module):
         weight = rates.sum(1, keepdim=True)
         kind = ((weight * kinds).sum((2, 3)) / weight.sum((2, 3)) + 1e-3).log()
         more = torch.zeros_like(logits_BQK)
-        regional = _by_region(rates).sum(1)
+        regional = by_region(rates).sum(1)
         share = (regional / regional.sum(1, keepdim=True) + 1e-3).log()
         more[:, _COUNT, : MOST + 1] = self.target_gain[0] * poisson.clamp(min=-20)
         more[:, _REGION, :9] = self.target_gain[1] * share
         more[:, _TYPE, :_TYPES] = self.target_gain[2] * kind
         return logits_BQK + more
 
-    def _in_tokens(
-        self, answers: Answers, rates: Tensor, seen_BL9: Tensor, map_BHGG: Tensor, extent_B2: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Soft answers as memory tokens, and as one vector."""
+    def in_tokens(self, answers: Answers, map_BHGG: Tensor, extent_B2: Tensor) -> tuple[Tensor, Tensor]:
+        """Soft answers as memory tokens, and as one vector.
+
+        Args:
+            answers: what is said: read from the image, or another's.
+            map_BHGG: hidden map, from which objects get their types.
+            extent_B2: logarithm of the width on the ground in kilometres, and whether it is known.
+        """
+        rates = answers.log_rates_BLGG.float().exp()
+        seen_BL9 = by_region(rates).clamp(min=1e-4).log()
         p_BQK = answers.closed_BQK.exp()
         held_BM9 = answers.regions_BM9.sigmoid()
         said = torch.einsum("bqk,qkv->bqv", p_BQK, self.answer_tokens) + self.question_tokens
@@ -184,6 +190,31 @@ class Readout(nn.Module):
         objects = self._objects(rates, map_BHGG, answers.log_sizes_B2GG, extent_B2)
         memory = self.norm(torch.cat([said, places, objects], 1))
         return memory, torch.cat([p_BQK.flatten(1), of_region.flatten(1)], 1)
+
+    @property
+    def reads_back(self) -> bool:
+        """Whether tokens are wide enough for :meth:`regions_said`."""
+        return self.of_region.out_features >= self.of_region.in_features + 2
+
+    def regions_said(self, memory_BFV: Tensor) -> Tensor:
+        """Probability (B, M, 9) that a region holds what `MAPPED` names, read back from memory tokens.
+
+        A region's token is an affine map of its slots under a layer norm, and has many more dimensions than slots: the
+        scale and the mean that the norm took away are two more unknowns of a linear least-squares problem.
+
+        Args:
+            memory_BFV: what the forward pass handed on.
+        """
+        slots = len(MAPPED)
+        token_B9V = memory_BFV[:, len(CLOSED) : len(CLOSED) + 9].double()
+        plain = (token_B9V - self.norm.bias.double()) / self.norm.weight.double()
+        weight_VS = self.of_region.weight.double()
+        own_9V = (self.region_tokens + self.of_region.bias).double()
+        known = weight_VS.expand(9, -1, -1)
+        unknown = torch.cat([known, own_9V[..., None], torch.ones_like(own_9V)[..., None]], -1)
+        found = torch.einsum("rsv,brv->brs", torch.linalg.pinv(unknown), plain)
+        scale = found[..., weight_VS.shape[1], None].clamp(min=1e-9)
+        return (found[..., :slots] / scale).clamp(0, 1).transpose(1, 2).float()
 
     def _objects(self, rates: Tensor, map_BHGG: Tensor, log_sizes: Tensor, extent_B2: Tensor) -> Tensor:
         """The strongest peaks of the map of targets: (B, O, V)."""
@@ -229,7 +260,7 @@ def _nine(map_BHGG: Tensor) -> list[Tensor]:
     return [map_BHGG[..., rows, columns] for rows in spans for columns in spans]
 
 
-def _by_region(rates_BLGG: Tensor) -> Tensor:
+def by_region(rates_BLGG: Tensor) -> Tensor:
     """Sums over the nine regions (B, L, 9); a cell on a border is shared by area."""
     side = rates_BLGG.shape[-1]
     edges = torch.arange(side, device=rates_BLGG.device, dtype=rates_BLGG.dtype)

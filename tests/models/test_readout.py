@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from knowlip.language.groundings import CLOSED, MAPPED
-from knowlip.models.readout import Readout, _by_region
+from knowlip.models.readout import Readout, by_region
 from knowlip.models.stem import Stem
 
 
@@ -28,7 +28,7 @@ def test_shapes_and_probabilities(readout: Readout) -> None:
 
 def test_regions_share_what_lies_on_their_border() -> None:
     rates = torch.rand(1, 2, 8, 8)
-    found = _by_region(rates)
+    found = by_region(rates)
     torch.testing.assert_close(found.sum(-1), rates.sum((2, 3)))
     # an independent sum: every cell is cut into 3 x 3 equal pieces, which lie in one region each
     pieces = rates.repeat_interleave(3, 2).repeat_interleave(3, 3) / 9
@@ -74,3 +74,13 @@ def test_the_stem_is_told_the_metres_of_a_pixel() -> None:
     assert not torch.allclose(one, two)
     torch.testing.assert_close(between, (ends[0] + ends[1]) / 2)
     torch.testing.assert_close(mixed, torch.stack([one[0], two[1], unknown[2]]))
+
+
+def test_regions_are_read_back_from_the_tokens_that_tell_them(readout: Readout) -> None:
+    wide = Readout(width=96, channels=8, hidden=8).eval()
+    with torch.no_grad():
+        wide.norm.weight.normal_(1.0, 0.2)
+        wide.norm.bias.normal_(0.0, 0.2)
+        answers, memory, _ = wide(torch.randn(3, 8, 12, 12), torch.randn(3, 9, 96), torch.randn(3, 96))
+        assert answers.regions_BM9.sigmoid().std() > 0.01
+        torch.testing.assert_close(wide.regions_said(memory), answers.regions_BM9.sigmoid(), rtol=0, atol=1e-5)

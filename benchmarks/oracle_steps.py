@@ -1,0 +1,263 @@
+"""Where an answer is lost: questions answered at each step from the pixels to the words, with an oracle behind it.
+
+    knowlip simulate --out runs/scenes --cities 9 --first_city 90 --seed 2     # cities that no model saw
+    knowlip build --recipe demo --scenes runs/scenes --out runs/unseen
+    knowlip annotate --recipe demo --dataset runs/unseen
+    python -m benchmarks.oracle_steps runs/unseen --learned runs/demo/dataset [--questions 400]
+
+The six types of questions about all tiles of a data set, made from their truth:
+
+- `annotator`: what the sentences of the data set's annotator answer, a network of its own at full resolution;
+- `readout`: what the model's readout says of the image, read off without any words;
+- `model`: the answer that the model ranks first, as it is;
+- `model told the truth`: the same where the readout's numbers, places, types, landforms and shares are set to the
+  truth of the tile before they become memory tokens: what the text side makes of an image that is seen perfectly. What
+  the readout has no slot for (a type of fewer targets, a share of 10 %) it is not told either;
+- `readout told the truth`: what is read off those true slots: the limit of the slots themselves;
+- `model told of another tile`: the truth of another tile of the same instruction set, beside its own pixels. How far
+  it falls says how much the words hang on the readout.
+
+Writes rows to benchmarks/results/oracle_steps.json. Floors: the most frequent answer of the type in LEARNED, whose
+training tiles also say from which answers the model chooses.
+"""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks.record import merge_rows
+from knowlip.base.rows import Row
+from knowlip.base.vocabulary import LANDFORMS, REGIONS, TARGET_CATEGORIES
+from knowlip.dataset import Dataset
+from knowlip.language.definitions import TileTruth, cover_share, holds
+from knowlip.language.groundings import CLOSED, MAPPED, MOST
+from knowlip.language.questions import QUESTION_TYPES, Question, QuestionType, questions_from_facts
+from knowlip.language.tile_facts import Facts, facts_from_truth
+from knowlip.models.checkpoint import load_model
+from knowlip.models.default import shipped_model
+from knowlip.models.encoders.knowlip import KnowLIPEncoder
+from knowlip.models.readout import Answers, Readout
+from knowlip.tasks.answers import annotator_answers, answer, candidates, choose_questions
+from knowlip.tasks.images import EncodedImages
+from knowlip.tasks.metrics import majority_answers, proportion
+from knowlip.tasks.questions import questions_of
+
+OUT: Final = Path(__file__).parent / "results" / "oracle_steps.json"
+_SURE: Final = 8.0
+"""Logit of what is known."""
+_PLACES: Final = {question.name: place for place, question in enumerate(CLOSED)}
+_SHARES: Final = ("water", "grass", "pavement")
+
+
+class ToldReadout(Readout):
+    """A readout that keeps what it says of each tile, and says the truth where it is given one."""
+
+    def ready(self, truths: Mapping[str, TileTruth]) -> None:
+        """Begin anew: with these truths (tile_id -> truth), or with none."""
+        self.truths = truths
+        self.tile_ids: Sequence[str] = ()
+        self.read: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+        """tile_id -> log-probabilities (Q, K) of closed questions and logits (M, 9) of regions, as they were said."""
+
+    def in_tokens(self, answers: Answers, map_BHGG: Tensor, extent_B2: Tensor) -> tuple[Tensor, Tensor]:
+        if self.truths:
+            answers = true_answers(answers, [self.truths[tile_id] for tile_id in self.tile_ids])
+        said = zip(self.tile_ids, answers.closed_BQK.cpu().numpy(), answers.regions_BM9.cpu().numpy(), strict=True)
+        self.read.update({tile_id: (closed, regions) for tile_id, closed, regions in said})
+        return super().in_tokens(answers, map_BHGG, extent_B2)
+
+
+class ToldImages:
+    """Tiles whose names a readout hears before it sees them."""
+
+    def __init__(self, data: Dataset, readout: ToldReadout) -> None:
+        self.data, self.readout = data, readout
+
+    def images(self, tile_ids: Sequence[str]) -> Iterator[NDArray[np.uint8]]:
+        self.readout.tile_ids = list(tile_ids)
+        return iter(self.data.images(tile_ids))
+
+    def widths_m(self, tile_ids: Sequence[str]) -> NDArray[np.float32]:
+        return self.data.widths_m(tile_ids)
+
+
+def true_answers(answers: Answers, truths: Sequence[TileTruth]) -> Answers:
+    """The same where truth settles it: other closed questions and unclear regions stay as they were read."""
+    closed, regions = answers.closed_BQK.clone(), answers.regions_BM9.clone()
+    rates, sizes = torch.full_like(answers.log_rates_BLGG, -9.0), answers.log_sizes_B2GG.clone()
+    side = rates.shape[-1]
+    for row, truth in enumerate(truths):
+        for name, true in _closed(truth).items():
+            known = CLOSED[_PLACES[name]].answers
+            closed[row, _PLACES[name], : len(known)] = -2 * _SURE
+            closed[row, _PLACES[name], known.index(true)] = 0.0
+        for number, name in enumerate(MAPPED):
+            held = _held(name, truth)
+            regions[row, number] = torch.tensor([_SURE if one else -_SURE for one in held])
+        placed: dict[tuple[int, int, int], int] = {}
+        for one in truth["objects"]:
+            x, y = (min(side - 1, max(0, int(one[name] * side))) for name in ("x", "y"))
+            at = TARGET_CATEGORIES.index(one["category"]), y, x
+            placed[at] = placed.get(at, 0) + 1
+            corners = np.ptp(np.asarray(one["polygon"], float), axis=0)
+            sizes[row, :, y, x] = torch.from_numpy(np.log(np.maximum(corners, 1e-3))).to(sizes.dtype)
+        for at, many in placed.items():
+            rates[row][at] = float(np.log(many))
+    return Answers(rates, sizes, closed, regions)
+
+
+def _closed(truth: TileTruth) -> dict[str, str]:
+    """Closed question -> its true answer, where there is a clear one."""
+    facts = facts_from_truth(truth)
+    counts = facts.counts or {}
+    category = max(counts, key=lambda name: counts[name])
+    found = {"count": str(min(MOST, counts[category]))}
+    if category in (facts.regions or {}):
+        found["region"] = REGIONS[(facts.regions or {})[category]]
+    if kind := (facts.types or {}).get(category):
+        found["type"] = kind
+    if facts.main:
+        found["main"] = facts.main
+    for name in _SHARES:
+        percents = [int(one.removesuffix(" %")) for one in CLOSED[_PLACES[name]].answers]
+        share = 100 * cover_share(name, truth["shares"])
+        found[name] = f"{min(percents, key=lambda percent: abs(percent - share))} %"
+    return {name: true for name, true in found.items() if true in CLOSED[_PLACES[name]].answers}
+
+
+def _held(name: str, truth: TileTruth) -> list[bool]:
+    """Which of the nine regions hold what `MAPPED` names."""
+    if name in TARGET_CATEGORIES:
+        at = [(one["x"], one["y"]) for one in truth["objects"] if one["category"] == name]
+        return [any(int(x * 3) == region % 3 and int(y * 3) == region // 3 for x, y in at) for region in range(9)]
+    if name in LANDFORMS:  # as sentences and questions understand it: a quarter of the region, or what leads it
+        lead = facts_from_truth(truth).grid or (None,) * 9
+        return [lead[region] == name or holds(name, region, truth) for region in range(9)]
+    return [holds(name, region, truth) for region in range(9)]
+
+
+def read_off(question: Question, closed_QK: NDArray[np.float32], regions_M9: NDArray[np.float32]) -> str:
+    """The answer that a readout's slots give, without words."""
+
+    def likeliest(name: str, among: Sequence[str] | None = None) -> str:
+        known = CLOSED[_PLACES[name]].answers
+        wanted = [place for place, one in enumerate(known) if among is None or one in among]
+        return known[wanted[int(closed_QK[_PLACES[name], wanted].argmax())]]
+
+    forms = regions_M9[[MAPPED.index(name) for name in LANDFORMS]]
+    match question.type:
+        case QuestionType.COUNT:
+            return likeliest("count")
+        case QuestionType.RECOGNITION:
+            return likeliest("type")
+        case QuestionType.POSITION:
+            return likeliest("region")
+        case QuestionType.MAIN_LANDFORM:
+            return likeliest("main", LANDFORMS)
+        case QuestionType.ALL_LANDFORMS:
+            main = likeliest("main", LANDFORMS)
+            there = [name for name, row in zip(LANDFORMS, forms) if name == main or (row > 0).any()]
+            return ", ".join(there)
+    return LANDFORMS[int(forms[:, REGIONS.index(question.subject)].argmax())]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "dataset", type=Path, help="tiles with truth that the model never saw; with texts too, its annotator"
+    )
+    parser.add_argument("--learned", type=Path, required=True, help="data set whose training tiles give the answers")
+    parser.add_argument("--model", type=Path, default=shipped_model())
+    parser.add_argument("--questions", type=int, default=400, help="of each type, at most")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=OUT)
+    options = parser.parse_args()
+    data = Dataset(options.dataset)
+    tiles = data.tiles()
+    truths = data.truth()
+    train = questions_of(Dataset(options.learned), "train", options.seed)
+    answers = candidates(train)
+    facts: dict[str, Facts] = {name: facts_from_truth(truths[name]) for name in tiles["tile_id"] if name in truths}
+    asked = choose_questions(questions_from_facts(facts, options.seed), options.questions, options.seed)
+    encoder, readout = _told(options.model)
+    images = ToldImages(data, readout)
+    wanted = sorted({question.tile_id for question in asked})
+    other = _others(wanted, truths, options.seed)
+    steps: dict[str, list[str]] = {}
+    if (texts := data.texts(0)) is not None and len(texts):
+        steps["annotator"] = annotator_answers(asked, texts)
+    for name, told in (
+        ("model", {}),
+        ("model told the truth", truths),
+        ("model told of another tile", {tile_id: truths[other[tile_id]] for tile_id in wanted}),
+    ):
+        readout.ready(told)
+        steps[name] = answer(encoder, EncodedImages(encoder, images, wanted), asked, answers)
+        if name != "model told of another tile":
+            own = name.replace("model", "readout")
+            steps[own] = [read_off(question, *readout.read[question.tile_id]) for question in asked]
+    block = dict(zip(tiles["tile_id"], tiles["block"].astype(str)))
+    rows = [_row(step, kind, given, asked, train, block) for step, given in steps.items() for kind in QUESTION_TYPES]
+    command = f"python -m benchmarks.oracle_steps DATASET --learned DEMO --questions {options.questions}"
+    merge_rows(options.out, rows, None, command, "one process")
+    for row in rows:
+        print(f"{row.encoder}: {row.metric} {row.shown(row.value)} {row.ci} of {row.n}; floor {row.shown(row.floor)}")
+
+
+def _told(folder: Path) -> tuple[KnowLIPEncoder, ToldReadout]:
+    """A model with a readout that can be told, and that readout."""
+    model = load_model(folder)
+    own = model.readout
+    if own is None:
+        raise ValueError(f"{folder} has no readout (model.readout): nothing can be told to it.")
+    told = ToldReadout(own.question_tokens.shape[1], own.from_fine.in_channels, own.from_fine.out_channels)
+    told.load_state_dict(own.state_dict())
+    model.readout = told.to(model.device).eval()
+    return KnowLIPEncoder("shipped", model), told
+
+
+def _others(tile_ids: Sequence[str], truths: Mapping[str, TileTruth], seed: int) -> dict[str, str]:
+    """Another tile for each, with targets where it has some and without where it has none."""
+    other: dict[str, str] = {}
+    for full in (True, False):
+        group = [tile_id for tile_id in tile_ids if bool(truths[tile_id]["objects"]) is full]
+        mixed = [group[place] for place in np.random.default_rng(seed).permutation(len(group))]
+        other |= dict(zip(mixed, mixed[1:] + mixed[:1]))
+    return other
+
+
+def _row(
+    step: str,
+    kind: QuestionType,
+    given: Sequence[str],
+    asked: Sequence[Question],
+    train: Sequence[Question],
+    block: Mapping[str, str],
+) -> Row:
+    """Accuracy of a step on a type."""
+    mine = [(question, said) for question, said in zip(asked, given, strict=True) if question.type == kind]
+    commonest = majority_answers(("", one.answer) for one in train if one.type == kind)[""]
+    found = proportion([said == question.answer for question, said in mine], [block[q.tile_id] for q, _ in mine])
+    return Row(
+        data="simulated, unseen cities",
+        split="all",
+        task="vqa",
+        encoder=step,
+        metric=f"accuracy of {kind}",
+        value=found.value,
+        ci=found.ci,
+        n=found.n,
+        floor=float(np.mean([question.answer == commonest for question, _ in mine])),
+        floor_name="majority",
+        note=found.note,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Words and readout together: against the same product by hand, and nothing where the readout has nothing to say."""
+
+import pytest
+import torch
+
+from knowlip.base.vocabulary import LANDFORMS, REGIONS
+from knowlip.language.groundings import MAPPED
+from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
+from knowlip.models.landforms import with_landforms
+
+OF_A_REGION = "What is the main landform in the upper right?"
+ALL = "Which landforms are present?"
+
+
+@pytest.fixture
+def model() -> KnowLIP:
+    torch.manual_seed(0)
+    changes = {"embed_dim": 48, "depth": 1, "num_heads": 2, "patch_size": 16}
+    vision = VisionConfig("vit_tiny_patch16_224", 48, changes)
+    tokenizer = TextTokenizer.train([", ".join(LANDFORMS), OF_A_REGION, ALL] * 3, vocab_size=200)
+    text = TextConfig(len(tokenizer), width=32, layers=1, heads=2, mlp_width=64, max_length=40, dropout=0.0)
+    return KnowLIP(ModelConfig(vision, text, embed_dim=16, readout=True), tokenizer).eval()
+
+
+def seen(model: KnowLIP) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens of two images, and the logits of landforms in regions (2, landforms, 9) that the readout gave."""
+    with torch.inference_mode():
+        tokens, _, answers = model.look(torch.randn(2, 1, 48, 48))
+    assert answers is not None
+    return tokens, answers.regions_BM9[:, [MAPPED.index(name) for name in LANDFORMS]]
+
+
+def test_the_landform_of_a_region_is_the_product_of_words_and_readout(model: KnowLIP) -> None:
+    tokens, logits = seen(model)
+    names = list(LANDFORMS[:4])
+    words = torch.randn(2, 4).log_softmax(-1) - 0.5
+    found = with_landforms(model, tokens, [OF_A_REGION] * 2, names, words)
+    for row in range(2):
+        odds = logits[row, :4, REGIONS.index("upper right")].exp()
+        want = words[row].exp() * odds
+        torch.testing.assert_close(found[row].softmax(0), want / want.sum(), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(found.exp().sum(1), words.exp().sum(1))
+
+
+def test_all_landforms_are_those_that_some_region_holds(model: KnowLIP) -> None:
+    tokens, logits = seen(model)
+    lists = [LANDFORMS[0], f"{LANDFORMS[0]}, {LANDFORMS[2]}", f"{LANDFORMS[1]}, {LANDFORMS[3]}"]
+    words = torch.zeros(2, 3)
+    found = with_landforms(model, tokens, [ALL] * 2, lists, words)
+    there = logits.sigmoid().amax(2)
+    for row in range(2):
+        want = torch.ones(3)
+        for number, one in enumerate(lists):
+            for form, name in enumerate(LANDFORMS):
+                want[number] *= there[row, form] if name in one.split(", ") else 1 - there[row, form]
+        torch.testing.assert_close(found[row].softmax(0), want / want.sum(), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("question", "answers"),
+    [
+        ("What is the main landform?", list(LANDFORMS)),  # the words know it better
+        ("How many ships are visible?", ["0", "1"]),
+        (OF_A_REGION, [LANDFORMS[0], "land"]),  # a word of another set of classes
+        (OF_A_REGION, [LANDFORMS[0], f"{LANDFORMS[0]}, {LANDFORMS[1]}"]),
+        ("Is there any smoke in the upper right?", list(LANDFORMS)),
+    ],
+)
+def test_other_questions_and_answers_stay_with_the_words(model: KnowLIP, question: str, answers: list[str]) -> None:
+    tokens, _ = seen(model)
+    words = torch.randn(2, len(answers))
+    torch.testing.assert_close(with_landforms(model, tokens, [question] * 2, answers, words), words)
+
+
+def test_rank_hears_the_readout_of_each_image(model: KnowLIP) -> None:
+    tokens, logits = seen(model)
+    alone = model.rank(tokens, [OF_A_REGION] * 2, list(LANDFORMS), score="mean")
+    both = model.rank(tokens, [OF_A_REGION] * 2, list(LANDFORMS))
+    swapped = model.rank(tokens.flip(0), [OF_A_REGION] * 2, list(LANDFORMS)).flip(0)
+    torch.testing.assert_close(both, swapped, rtol=1e-4, atol=1e-4)
+    at = logits[:, :, REGIONS.index("upper right")]
+    assert not torch.allclose(both.softmax(-1), alone.softmax(-1), atol=1e-3) and at.std() > 0
