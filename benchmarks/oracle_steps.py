@@ -33,7 +33,7 @@ from torch import Tensor
 
 from benchmarks.record import merge_rows
 from knowlip.base.rows import Row
-from knowlip.base.vocabulary import LANDFORMS, REGIONS, TARGET_CATEGORIES
+from knowlip.base.vocabulary import LANDFORMS, REGIONS, TARGET_CATEGORIES, region_of
 from knowlip.dataset import Dataset
 from knowlip.language.definitions import TileTruth, cover_share, holds
 from knowlip.language.groundings import CLOSED, MAPPED, MOST
@@ -98,8 +98,7 @@ def true_answers(answers: Answers, truths: Sequence[TileTruth]) -> Answers:
             closed[row, _PLACES[name], : len(known)] = -2 * _SURE
             closed[row, _PLACES[name], known.index(true)] = 0.0
         for number, name in enumerate(MAPPED):
-            held = _held(name, truth)
-            regions[row, number] = torch.tensor([_SURE if one else -_SURE for one in held])
+            regions[row, number] = torch.tensor(_held(name, truth))
         placed: dict[tuple[int, int, int], int] = {}
         for one in truth["objects"]:
             x, y = (min(side - 1, max(0, int(one[name] * side))) for name in ("x", "y"))
@@ -131,15 +130,17 @@ def _closed(truth: TileTruth) -> dict[str, str]:
     return {name: true for name, true in found.items() if true in CLOSED[_PLACES[name]].answers}
 
 
-def _held(name: str, truth: TileTruth) -> list[bool]:
-    """Which of the nine regions hold what `MAPPED` names."""
+def _held(name: str, truth: TileTruth) -> list[float]:
+    """Logits that regions hold what `MAPPED` names; a landform that leads its region is surer than one that is there
+    too, and one below the share from which it belongs to all landforms is nowhere."""
     if name in TARGET_CATEGORIES:
-        at = [(one["x"], one["y"]) for one in truth["objects"] if one["category"] == name]
-        return [any(int(x * 3) == region % 3 and int(y * 3) == region // 3 for x, y in at) for region in range(9)]
-    if name in LANDFORMS:  # as sentences and questions understand it: a quarter of the region, or what leads it
-        lead = facts_from_truth(truth).grid or (None,) * 9
-        return [lead[region] == name or holds(name, region, truth) for region in range(9)]
-    return [holds(name, region, truth) for region in range(9)]
+        at = {region_of(one["x"], one["y"]) for one in truth["objects"] if one["category"] == name}
+        return [_SURE if region in at else -_SURE for region in range(9)]
+    facts = facts_from_truth(truth)
+    there = name not in LANDFORMS or name in (facts.landforms or ())
+    leads = [one == name for one in facts.grid or (None,) * 9]
+    held = [there and holds(name, region, truth) for region in range(9)]
+    return [_SURE if lead else _SURE / 2 if one else -_SURE for lead, one in zip(leads, held, strict=True)]
 
 
 def read_off(question: Question, closed_QK: NDArray[np.float32], regions_M9: NDArray[np.float32]) -> str:
