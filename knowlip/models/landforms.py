@@ -2,8 +2,9 @@
 
 The text side reads the readout's tokens beside those of patches, and of what they say about regions it loses a part:
 on cities that no training saw the readout alone names the landform of a region in 89 of 100 questions, the words in 83
-(`benchmarks/oracle_steps.py`). So the two are multiplied (a product of experts, Hinton, Neural Computation 14, 2002):
-the log-probability that the readout gives to an answer is added to that of its words.
+(`benchmarks/oracle_steps.py`). So the two are pooled: the mean of the log-probabilities that words and readout give to
+an answer (a logarithmic opinion pool, Genest and Zidek, Statistical Science 1, 1986). Their sum would name the same
+answers, and be too sure of them: both look at the same tokens.
 """
 
 from collections.abc import Sequence
@@ -61,6 +62,6 @@ def with_landforms(
             # It is there where some region holds it.
             there_L = logits_L9.amax(1)
             said = torch.where(has_AL, F.logsigmoid(there_L), F.logsigmoid(-there_L)).sum(1)
-        both = scores_BA[row] + said.to(scores_BA.dtype)
+        both = (scores_BA[row] + said.to(scores_BA.dtype)) / 2
         result[row] = both - both.logsumexp(0) + scores_BA[row].logsumexp(0)
     return result
