@@ -17,8 +17,8 @@ The six types of questions about all tiles of a data set, made from their truth:
 - `model told of another tile`: the truth of another tile of the same instruction set, beside its own pixels. How far
   it falls says how much the words hang on the readout.
 
-Writes rows to benchmarks/results/oracle_steps.json. Floors: the most frequent answer of the type in LEARNED, whose
-training tiles also say from which answers the model chooses.
+Writes rows to benchmarks/results/oracle_steps.json. Floors: the best blind answers of `knowlip evaluate`, from the
+training tiles of LEARNED, which also say from which answers the model chooses.
 """
 
 import argparse
@@ -43,9 +43,9 @@ from knowlip.models.checkpoint import load_model
 from knowlip.models.default import shipped_model
 from knowlip.models.encoders.knowlip import KnowLIPEncoder
 from knowlip.models.readout import Answers, Readout
-from knowlip.tasks.answers import annotator_answers, answer, candidates, choose_questions
+from knowlip.tasks.answers import Asked, annotator_answers, answer, candidates, choose_questions, floors_of
 from knowlip.tasks.images import EncodedImages
-from knowlip.tasks.metrics import majority_answers, proportion
+from knowlip.tasks.metrics import proportion
 from knowlip.tasks.questions import questions_of
 
 OUT: Final = Path(__file__).parent / "results" / "oracle_steps.json"
@@ -177,6 +177,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=shipped_model())
     parser.add_argument("--questions", type=int, default=400, help="of each type, at most")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--name", default="simulated, unseen cities", help="of the data set in rows")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     data = Dataset(options.dataset)
@@ -191,8 +192,8 @@ def main() -> None:
     wanted = sorted({question.tile_id for question in asked})
     other = _others(wanted, truths, options.seed)
     steps: dict[str, list[str]] = {}
-    if (texts := data.texts(0)) is not None and len(texts):
-        steps["annotator"] = annotator_answers(asked, texts)
+    if data.revisions():
+        steps["annotator"] = annotator_answers(asked, data.texts(0))
     for name, told in (
         ("model", {}),
         ("model told the truth", truths),
@@ -204,11 +205,12 @@ def main() -> None:
             own = name.replace("model", "readout")
             steps[own] = [read_off(question, *readout.read[question.tile_id]) for question in asked]
     block = dict(zip(tiles["tile_id"], tiles["block"].astype(str)))
-    rows = [_row(step, kind, given, asked, train, block) for step, given in steps.items() for kind in QUESTION_TYPES]
+    said = {step: Asked(asked, given, train, answers) for step, given in steps.items()}
+    rows = [_row(options.name, step, kind, one, block) for step, one in said.items() for kind in QUESTION_TYPES]
     command = f"python -m benchmarks.oracle_steps DATASET --learned DEMO --questions {options.questions}"
     merge_rows(options.out, rows, None, command, "one process")
     for row in rows:
-        print(f"{row.encoder}: {row.metric} {row.shown(row.value)} {row.ci} of {row.n}; floor {row.shown(row.floor)}")
+        print(f"{row.encoder}: {row.metric} {row.shown(row.value)} of {row.n}; {row.floor_name} {row.shown(row.floor)}")
 
 
 def _told(folder: Path) -> tuple[KnowLIPEncoder, ToldReadout]:
@@ -233,29 +235,22 @@ def _others(tile_ids: Sequence[str], truths: Mapping[str, TileTruth], seed: int)
     return other
 
 
-def _row(
-    step: str,
-    kind: QuestionType,
-    given: Sequence[str],
-    asked: Sequence[Question],
-    train: Sequence[Question],
-    block: Mapping[str, str],
-) -> Row:
-    """Accuracy of a step on a type."""
-    mine = [(question, said) for question, said in zip(asked, given, strict=True) if question.type == kind]
-    commonest = majority_answers(("", one.answer) for one in train if one.type == kind)[""]
-    found = proportion([said == question.answer for question, said in mine], [block[q.tile_id] for q, _ in mine])
+def _row(data: str, step: str, kind: QuestionType, asked: Asked, block: Mapping[str, str]) -> Row:
+    """Accuracy of a step on a type, beside the best that needs no image."""
+    found = proportion(asked.hits(kind), [block[asked.questions[i].tile_id] for i in asked.rows_of(kind)])
+    floors = {name: value for name, value in floors_of(asked, kind).items() if value is not None}
+    best = max(floors, key=lambda name: floors[name])
     return Row(
-        data="simulated, unseen cities",
+        data=data,
         split="all",
         task="vqa",
         encoder=step,
-        metric=f"accuracy of {kind}",
+        metric=f"{kind.replace('_', ' ')} accuracy",
         value=found.value,
         ci=found.ci,
         n=found.n,
-        floor=float(np.mean([question.answer == commonest for question, _ in mine])),
-        floor_name="majority",
+        floor=floors[best],
+        floor_name=best,
         note=found.note,
     )
 
