@@ -1,12 +1,13 @@
 """Does the model look? The figures of its evaluation, screening, rewriting and ablation in one file.
 
     python -m benchmarks.eyes --metrics metrics.json [--texts scio_truth.json] [--noisy scio_truth_noisy.json]
-        [--texts_other scio_truth_other.json]
-        [--ablation ablation.json] [--cpu_seconds N] [--paper_metrics ...] [--paper_texts ...] [--paper_noisy ...]
+        [--texts_other scio_truth_other.json] [--questions oracle_steps.json] [--ablation ablation.json]
+        [--cpu_seconds N] [--paper_metrics ...] [--paper_texts ...] [--paper_noisy ...]
 
 `metrics.json` is what `knowlip evaluate` wrote about the model; `--texts` and `--noisy` are results of `python -m
 benchmarks.scio_truth` on the measured annotator's texts and on texts with errors (`--wrong`), `--texts_other` the first
-with the images of other tiles (`--other-images`);
+with the images of other tiles (`--other-images`); `--questions` are rows of `python -m benchmarks.oracle_steps`, whose
+first data set counts, and which stand in place of the questions of `--metrics`;
 `--ablation` is the file of `knowlip ablation`. The same of the paper's loop (`scio.method: paper`) goes to `paper`.
 
 Nothing is measured here, and nothing is made up: what no file holds is null, and `reasons` says why.
@@ -19,7 +20,7 @@ from typing import Any
 
 from benchmarks.record import record
 from knowlip.base.documents import read_json
-from knowlip.base.rows import ANNOTATOR, Results, Row, read_results
+from knowlip.base.rows import ANNOTATOR, Results, Row, read_results, row_from
 from knowlip.language.dimensions import DIMENSIONS
 from knowlip.language.questions import QUESTION_TYPES
 
@@ -64,6 +65,7 @@ def collected(
     ablation: Mapping[str, Any] | None,
     evidence: Sequence[str],
     cpu_seconds: float | None,
+    questions: Sequence[Row] = (),
 ) -> Collected:
     """All figures of one model.
 
@@ -74,10 +76,11 @@ def collected(
         ablation: of `knowlip ablation`.
         evidence: names of evidence; the first one that was measured gives the AUROC.
         cpu_seconds: of the training.
+        questions: of `benchmarks.oracle_steps`, in place of those of `metrics`.
     """
     found = Collected()
     _gains(found, metrics)
-    _questions(found, metrics)
+    _questions(found, metrics, questions)
     _retrieval(found, metrics)
     _scio(found, metrics, texts, other, evidence)
     for name, file in (("own_texts", texts), ("noisy_texts", noisy)):
@@ -119,11 +122,14 @@ def _row(metrics: Results | None, task: str, metric: str, teacher: bool = False)
     )
 
 
-def _questions(found: Collected, metrics: Results | None) -> None:
+def _questions(found: Collected, metrics: Results | None, rows: Sequence[Row]) -> None:
     """`questions.TYPE`: `blind` is the highest accuracy without looking, whatever guesses it."""
     for kind in QUESTION_TYPES:
         metric = f"{kind.replace('_', ' ')} accuracy"
         own, teacher = _row(metrics, "vqa", metric), _row(metrics, "vqa", metric, teacher=True)
+        if rows:
+            mine = {row.encoder: row for row in rows if row.metric == metric and row.data == rows[0].data}
+            own, teacher = mine.get("model"), mine.get("annotator")
         reason = own.note if own is not None and own.note else _why(metrics, metric)
         name = f"questions.{kind}"
         found.put(f"{name}.accuracy", own and own.value, reason)
@@ -202,6 +208,7 @@ def main() -> None:
         parser.add_argument(f"--{prefix}texts", type=Path, help=f"results of benchmarks.scio_truth, {whose}")
         parser.add_argument(f"--{prefix}texts_other", type=Path, help=f"the same with other images, {whose}")
         parser.add_argument(f"--{prefix}noisy", type=Path, help=f"the same on texts with errors, {whose}")
+    parser.add_argument("--questions", type=Path, help="rows of benchmarks.oracle_steps")
     parser.add_argument("--ablation", type=Path, help="ablation.json of knowlip ablation")
     parser.add_argument("--evidence", nargs="+", default=["all", "nll"], help="the first that was measured counts")
     parser.add_argument("--cpu_seconds", type=float, help="of the training of the model")
@@ -220,6 +227,7 @@ def main() -> None:
         read(options.ablation),
         options.evidence,
         options.cpu_seconds,
+        [row_from(row) for row in read_json(options.questions)["rows"]] if options.questions else (),
     )
     paper_metrics = read_results(options.paper_metrics) if options.paper_metrics else None
     paper = collected(

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +98,24 @@ def test_without_answers_nothing_is_written(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(SystemExit, match="give --metrics"):
         eyes.main()
     assert not (tmp_path / "out.json").exists()
+
+
+def test_questions_of_other_places_stand_in_place_of_those_of_the_evaluation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results().write(tmp_path / "metrics.json")
+    told = [("model", 0.7, 0.2), ("annotator", 0.4, 0.2), ("readout", 0.9, 0.2)]
+    rows = [
+        Row(data, "all", "vqa", who, "count accuracy", value, (0.6, 0.8), 90, floor, "majority answer")
+        for data in ("first", "second")
+        for who, value, floor in told
+    ]
+    rows[3] = replace(rows[3], value=0.1)
+    (tmp_path / "steps.json").write_text(json.dumps({"rows": [asdict(row) for row in rows]}))
+    monkeypatch.chdir(tmp_path)
+    line = "eyes --metrics metrics.json --questions steps.json --out out.json"
+    monkeypatch.setattr(sys, "argv", line.split())
+    eyes.main()
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["questions"]["count"] == {"accuracy": 0.7, "blind": 0.2, "annotator": 0.4, "ci": [0.6, 0.8], "n": 90}
+    assert found["questions"]["position"]["accuracy"] is None
