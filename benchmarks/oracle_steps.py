@@ -9,7 +9,8 @@ The six types of questions about all tiles of a data set, made from their truth:
 
 - `annotator`: what the sentences of the data set's annotator answer, a network of its own at full resolution;
 - `readout`: what the model's readout says of the image, read off without any words;
-- `model`: the answer that the model ranks first, as it is;
+- `words`: the answer that the text side alone ranks first;
+- `model`: the answer that the model ranks first, as it is: landforms by words and readout together;
 - `model told the truth`: the same where the readout's numbers, places, types, landforms and shares are set to the
   truth of the tile before they become memory tokens: what the text side makes of an image that is seen perfectly. What
   the readout has no slot for (a type of fewer targets, a share of 10 %) it is not told either;
@@ -52,18 +53,24 @@ OUT: Final = Path(__file__).parent / "results" / "oracle_steps.json"
 _SURE: Final = 8.0
 """Logit of what is known."""
 _PLACES: Final = {question.name: place for place, question in enumerate(CLOSED)}
+_WORDS: Final = "words"
+_READ: Final = {"model": "readout", "model told the truth": "readout told the truth"}
 _SHARES: Final = ("water", "grass", "pavement")
 
 
 class ToldReadout(Readout):
     """A readout that keeps what it says of each tile, and says the truth where it is given one."""
 
-    def ready(self, truths: Mapping[str, TileTruth]) -> None:
-        """Begin anew: with these truths (tile_id -> truth), or with none."""
-        self.truths = truths
+    def ready(self, truths: Mapping[str, TileTruth], alone: bool) -> None:
+        """Begin anew: with these truths (tile_id -> truth), or with none; whether words answer alone."""
+        self.truths, self.alone = truths, alone
         self.tile_ids: Sequence[str] = ()
         self.read: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         """tile_id -> log-probabilities (Q, K) of closed questions and logits (M, 9) of regions, as they were said."""
+
+    @property
+    def reads_back(self) -> bool:
+        return not self.alone and super().reads_back
 
     def in_tokens(self, answers: Answers, map_BHGG: Tensor, extent_B2: Tensor) -> tuple[Tensor, Tensor]:
         if self.truths:
@@ -194,16 +201,13 @@ def main() -> None:
     steps: dict[str, list[str]] = {}
     if data.revisions():
         steps["annotator"] = annotator_answers(asked, data.texts(0))
-    for name, told in (
-        ("model", {}),
-        ("model told the truth", truths),
-        ("model told of another tile", {tile_id: truths[other[tile_id]] for tile_id in wanted}),
-    ):
-        readout.ready(told)
+    elsewhere = {tile_id: truths[other[tile_id]] for tile_id in wanted}
+    told = {_WORDS: {}, "model": {}, "model told the truth": truths, "model told of another tile": elsewhere}
+    for name, true in told.items():
+        readout.ready(true, alone=name == _WORDS)
         steps[name] = answer(encoder, EncodedImages(encoder, images, wanted), asked, answers)
-        if name != "model told of another tile":
-            own = name.replace("model", "readout")
-            steps[own] = [read_off(question, *readout.read[question.tile_id]) for question in asked]
+        if name in _READ:
+            steps[_READ[name]] = [read_off(question, *readout.read[question.tile_id]) for question in asked]
     block = dict(zip(tiles["tile_id"], tiles["block"].astype(str)))
     said = {step: Asked(asked, given, train, answers) for step, given in steps.items()}
     rows = [_row(options.name, step, kind, one, block) for step, one in said.items() for kind in QUESTION_TYPES]
