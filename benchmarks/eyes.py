@@ -6,8 +6,8 @@
 
 `metrics.json` is what `knowlip evaluate` wrote about the model; `--texts` and `--noisy` are results of `python -m
 benchmarks.scio_truth` on the measured annotator's texts and on texts with errors (`--wrong`), `--texts_other` the first
-with the images of other tiles (`--other-images`); `--questions` are rows of `python -m benchmarks.oracle_steps`, whose
-first data set counts, and which stand in place of the questions of `--metrics`;
+with the images of other tiles (`--other-images`); `--questions` are rows of `python -m benchmarks.oracle_steps`, which
+stand in place of the questions of `--metrics`; `--places` is the data set among them, by default the first;
 `--ablation` is the file of `knowlip ablation`. The same of the paper's loop (`scio.method: paper`) goes to `paper`.
 
 Nothing is measured here, and nothing is made up: what no file holds is null, and `reasons` says why.
@@ -15,6 +15,7 @@ Nothing is measured here, and nothing is made up: what no file holds is null, an
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +129,8 @@ def _questions(found: Collected, metrics: Results | None, rows: Sequence[Row]) -
         metric = f"{kind.replace('_', ' ')} accuracy"
         own, teacher = _row(metrics, "vqa", metric), _row(metrics, "vqa", metric, teacher=True)
         if rows:
-            mine = {row.encoder: row for row in rows if row.metric == metric and row.data == rows[0].data}
-            own, teacher = mine.get("model"), mine.get("annotator")
+            mine = {row.encoder: row for row in rows if row.metric == metric}
+            own, teacher = mine.get("model"), mine.get("annotator", teacher)
         reason = own.note if own is not None and own.note else _why(metrics, metric)
         name = f"questions.{kind}"
         found.put(f"{name}.accuracy", own and own.value, reason)
@@ -200,6 +201,16 @@ def _ablation(found: Collected, ablation: Mapping[str, Any] | None) -> None:
         found.put(f"ablation.{arm}.outcome", outcome, "No outcome was measured.")
 
 
+def rows_of(path: Path, data: str) -> list[Row]:
+    """Rows of a data set in a file; of its first one where none is named."""
+    names = {field.name for field in fields(Row)}  # beside them stands how each was measured
+    rows = [row_from({name: row[name] for name in names & row.keys()}) for row in read_json(path)["rows"]]
+    found = [row for row in rows if row.data == (data or rows[0].data)]
+    if not found:
+        raise SystemExit(f"{path} has no rows of {data!r}; it has {', '.join(sorted({row.data for row in rows}))}.")
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for prefix in ("", "paper_"):
@@ -209,6 +220,7 @@ def main() -> None:
         parser.add_argument(f"--{prefix}texts_other", type=Path, help=f"the same with other images, {whose}")
         parser.add_argument(f"--{prefix}noisy", type=Path, help=f"the same on texts with errors, {whose}")
     parser.add_argument("--questions", type=Path, help="rows of benchmarks.oracle_steps")
+    parser.add_argument("--places", default="", help="data set of those rows that counts")
     parser.add_argument("--ablation", type=Path, help="ablation.json of knowlip ablation")
     parser.add_argument("--evidence", nargs="+", default=["all", "nll"], help="the first that was measured counts")
     parser.add_argument("--cpu_seconds", type=float, help="of the training of the model")
@@ -227,7 +239,7 @@ def main() -> None:
         read(options.ablation),
         options.evidence,
         options.cpu_seconds,
-        [row_from(row) for row in read_json(options.questions)["rows"]] if options.questions else (),
+        rows_of(options.questions, options.places) if options.questions else (),
     )
     paper_metrics = read_results(options.paper_metrics) if options.paper_metrics else None
     paper = collected(
