@@ -3,7 +3,7 @@
 from typing import TypedDict
 
 from knowlip.models.encoders import encoder_kinds
-from knowlip.models.encoders.foreign import Foreign, Settings, split_name
+from knowlip.models.encoders.foreign import Foreign, Settings, read_as, split_name
 from knowlip.models.settings import InspectConfig
 from knowlip.models.weights.ledger import WeightsReport, describe
 from knowlip.models.weights.source import read_source
@@ -69,7 +69,7 @@ def inspect_weights(config: InspectConfig) -> Inspected:
     for one in [kind] if kind else modules:
         asked = Settings(dict(settings.given))
         try:
-            found = modules[one].read(source, asked, config.size)
+            found = read_as(one, modules[one].read, source, asked, config.size)
             asked.close(one)
             opens[one] = _opened(found)
         except ValueError as error:

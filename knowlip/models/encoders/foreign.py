@@ -120,6 +120,21 @@ def split_name(rest: str) -> tuple[Path, Settings]:
     return Path(file), Settings(given)
 
 
+def read_as(kind: str, read: Read, source: Source, settings: Settings, size: int | None) -> Foreign:
+    """What a kind makes of a file, whose tensors may have any shapes.
+
+    Raises:
+        ValueError: another layout, or a tensor of a shape that the kind has none of.
+    """
+    try:
+        return read(source, settings, size)
+    except (IndexError, KeyError, RuntimeError, TypeError) as error:  # of a number where a matrix is read
+        raise ValueError(
+            f"{source.path} is no file of {kind}: a tensor has a shape that none of its has "
+            f"({' '.join(str(error).split())[:120]})."
+        ) from error
+
+
 def open_file(kind: str, rest: str, device: str | torch.device, size: int | None, read: Read) -> Encoder:
     """Open `KIND:FILE,setting=value`.
 
@@ -134,7 +149,7 @@ def open_file(kind: str, rest: str, device: str | torch.device, size: int | None
         ValueError: no such file, another kind of file, or tensors without a place.
     """
     path, settings = split_name(rest)
-    found = read(read_source(path), settings, size)
+    found = read_as(kind, read, read_source(path), settings, size)
     settings.close(kind)
     encoder = found.fill()
     found.whole.to(device)

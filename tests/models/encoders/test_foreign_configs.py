@@ -180,6 +180,26 @@ def test_numbers_that_are_no_weights_are_refused(dtype: torch.dtype, words: str,
 
 
 @pytest.mark.parametrize(
+    ("kind", "key"),
+    [("mae", "pos_embed"), ("clip", "visual.proj"), ("clip", "positional_embedding"), ("dinosar", "storage_tokens")],
+)
+@pytest.mark.parametrize("shape", [(), (0,)])
+def test_a_number_in_place_of_a_matrix_is_one_sentence(
+    kind: str, key: str, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    case = CASES[kind]()
+    case.state[key] = torch.zeros(shape)
+    name = case.write(tmp_path)
+    for reads in (
+        lambda: open_encoder(name),
+        lambda: inspect_weights(InspectConfig(tmp_path / case.file, kind + case.settings)),
+    ):
+        with pytest.raises(ValueError, match=r"weights\.pth") as error:
+            reads()
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
     ("kind", "key", "value"),
     [
         ("mae", "cls_token", torch.zeros(())),
