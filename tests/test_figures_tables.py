@@ -39,7 +39,6 @@ PARTLY = {
     "int8 (static, 100 training tiles) of the shipped": _NOT_KEPT,
     "int8 (static, 100 training tiles) of a Faster": _NOT_KEPT,
     "cost of screening eight removals": "a quotient of two figures of the file",
-    "SSDD, copies apart, first of five parts": _NOT_KEPT,
     "the same: count, exact": _NOT_KEPT,
     "pointing game of answers": _NOT_KEPT,
     "ViTDet on the packaged DINOv2": "published figures of others stand beside ours",
