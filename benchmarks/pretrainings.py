@@ -3,12 +3,14 @@
     knowlip demo --out runs/demo                        # or any annotated data set with a train split
     knowlip dataset import sar-acd ../shared/data/sar-acd --out runs/sar-acd
     knowlip dataset import polsf ../shared/data/polsf --out runs/polsf
-    python -m benchmarks.pretrainings runs/demo/dataset --sar-acd runs/sar-acd --polsf runs/polsf --work runs/towers
+    python -m benchmarks.pretrainings runs/demo/dataset --sar-acd runs/sar-acd --polsf runs/polsf \
+        --simulated runs/cover --work runs/towers
 
 A ViT-Ti/14 of four blocks at 112 px from random weights learns from the training tiles of a data set: by MAE, MoCo v3,
 SAR-JEPA's gradients, DINO with iBOT (`knowlip selfsup`), or from their texts by contrast, matching and infilling,
 without SCIO and with it (`knowlip pretrain`); each with several seeds. It then stays frozen: nearest neighbours and a
-linear probe on SAR-ACD (copies apart, chip size hidden), a decoder on PolSF. Beside them the same tower untrained. A
+linear probe on SAR-ACD (copies apart, chip size hidden), a decoder on PolSF and on the land cover of simulated places
+(`dataset overlay` lays it on, as benchmarks.whole_scenes says). Beside them the same tower untrained. A
 row is the mean of the seeds, its interval that of the tiles, and its note says how far the seeds lie apart. Rows go to
 benchmarks/results/pretrainings.json; what was trained or measured before is not done again.
 """
@@ -41,6 +43,7 @@ MEASURES: Final = {
     "sar-acd-knn": ("classify", "sar-acd", "groups", 5, "", ("mode=knn", "neighbours=5", *_CHIPS)),
     "sar-acd-linear": ("classify", "sar-acd", "groups", 5, "", ("mode=linear", "epochs=30", *_CHIPS)),
     "polsf": ("segment", "polsf", "own", 3, "segment-cpu", ("crop=64", "steps=150", "size=112")),
+    "simulated": ("segment", "simulated", "own", 3, "segment-cpu", ("crop=256", "stride=1.0", "steps=150", "size=112")),
 }
 """Name -> task, set, protocol, folds, recipe, settings."""
 
@@ -122,6 +125,9 @@ def main() -> None:
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--sar-acd", type=Path)
     parser.add_argument("--polsf", type=Path)
+    parser.add_argument(
+        "--simulated", type=Path, help="simulated tiles with masks of land cover, training and test places"
+    )
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=250)
     parser.add_argument("--batch", type=int, default=16)
