@@ -192,7 +192,7 @@ def test_what_differs_never_stands_in_one_column(tmp_path: Path) -> None:
     assert names == {"classify on set, test", "classify on set, groups", "classify on other, test"}
     (board,) = (board for table in tables for board in table.boards if board.name == "classify on set, test")
     assert [column.metric for column in (*board.columns, *board.rest)] == ["top-1", "top-1 (number, lower is better)"]
-    found = made(tmp_path / "out", tmp_path / "rows.json")
+    found = made(tmp_path / "out", tmp_path / "mine.json")
     assert "n≠ 399" in found[".html"]
     assert "∅" in found[".html"]
     assert found[".md"].index("floor:HOG") > found[".md"].index("c, linear probe"), "floors stand last"
