@@ -61,6 +61,7 @@ ARMS = {
         _RESNET, f"{_RESNET}, 40 epochs, 8 views", (*_LONGER, *_SEEN, *_TURNED, *_SPECKLED, *_ALL_WAYS)
     ),
     "resnet10t-random": Arm(_RESNET, _RESNET, (*_CNN, *_SEEN, *_TURNED, *_SPECKLED), "random"),
+    "resnet10t-still-random": Arm(_RESNET, f"{_RESNET}, not augmented", (*_CNN, *_SEEN), "random"),
     "resnet10t-still-groups": Arm(_RESNET, f"{_RESNET}, not augmented", (*_CNN, *_SEEN)),
     "resnet10t-stretched-groups": Arm(
         _RESNET, f"{_RESNET}, chips stretched", (*_CNN, "hide_size=no", "contrast=chip", *_TURNED, *_SPECKLED)
