@@ -10,6 +10,7 @@ longest list of answers, M mapped names, F memory tokens, O objects.
 """
 
 import math
+from functools import partial
 from typing import Final, NamedTuple
 
 import torch
@@ -205,16 +206,17 @@ class Readout(nn.Module):
         Args:
             memory_BFV: what the forward pass handed on.
         """
-        slots = len(MAPPED)
-        token_B9V = memory_BFV[:, len(CLOSED) : len(CLOSED) + 9].double()
-        plain = (token_B9V - self.norm.bias.double()) / self.norm.weight.double()
-        weight_VS = self.of_region.weight.double()
-        own_9V = (self.region_tokens + self.of_region.bias).double()
-        known = weight_VS.expand(9, -1, -1)
-        unknown = torch.cat([known, own_9V[..., None], torch.ones_like(own_9V)[..., None]], -1)
+        # In double precision, which not every accelerator has: nine small systems an image.
+        exact = partial(torch.Tensor.to, device="cpu", dtype=torch.float64)
+        token_B9V = exact(memory_BFV[:, len(CLOSED) : len(CLOSED) + 9])
+        plain = (token_B9V - exact(self.norm.bias)) / exact(self.norm.weight)
+        weight_VS = exact(self.of_region.weight)
+        own_9V = exact(self.region_tokens + self.of_region.bias)
+        unknown = torch.cat([weight_VS.expand(9, -1, -1), own_9V[..., None], torch.ones_like(own_9V)[..., None]], -1)
         found = torch.einsum("rsv,brv->brs", torch.linalg.pinv(unknown), plain)
         scale = found[..., weight_VS.shape[1], None].clamp(min=1e-9)
-        return (found[..., :slots] / scale).clamp(0, 1).transpose(1, 2).float()
+        held = (found[..., : len(MAPPED)] / scale).clamp(0, 1).transpose(1, 2)
+        return held.to(memory_BFV.device, torch.float32)
 
     def _objects(self, rates: Tensor, map_BHGG: Tensor, log_sizes: Tensor, extent_B2: Tensor) -> Tensor:
         """The strongest peaks of the map of targets: (B, O, V)."""
