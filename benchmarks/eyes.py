@@ -15,13 +15,13 @@ Nothing is measured here, and nothing is made up: what no file holds is null, an
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from benchmarks.record import record
 from knowlip.base.documents import read_json
-from knowlip.base.rows import ANNOTATOR, Results, Row, read_results, row_from
+from knowlip.base.rows import ANNOTATOR, Results, Row, read_results
+from knowlip.benchmark.leaderboard.sources import read_sources
 from knowlip.language.dimensions import DIMENSIONS
 from knowlip.language.questions import QUESTION_TYPES
 
@@ -203,8 +203,7 @@ def _ablation(found: Collected, ablation: Mapping[str, Any] | None) -> None:
 
 def rows_of(path: Path, data: str) -> list[Row]:
     """Rows of a data set in a file; of its first one where none is named."""
-    names = {field.name for field in fields(Row)}  # beside them stands how each was measured
-    rows = [row_from({name: row[name] for name in names & row.keys()}) for row in read_json(path)["rows"]]
+    rows = [told.row for told in read_sources([path]).rows]
     found = [row for row in rows if row.data == (data or rows[0].data)]
     if not found:
         raise SystemExit(f"{path} has no rows of {data!r}; it has {', '.join(sorted({row.data for row in rows}))}.")

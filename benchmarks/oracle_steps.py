@@ -15,8 +15,8 @@ The six types of questions about all tiles of a data set, made from their truth:
   truth of the tile before they become memory tokens: what the text side makes of an image that is seen perfectly. What
   the readout has no slot for (a type of fewer targets, a share of 10 %) it is not told either;
 - `readout told the truth`: what is read off those true slots: the limit of the slots themselves;
-- `model told of another tile`: the truth of another tile of the same instruction set, beside its own pixels. How far
-  it falls says how much the words hang on the readout.
+- `model told of another tile`: the truth of a tile of another place, with targets where this one has some, beside its
+  own pixels. How far it falls says how much the words hang on the readout.
 
 Writes rows to benchmarks/results/oracle_steps.json. Floors: the best blind answers of `knowlip evaluate`, from the
 training tiles of LEARNED, which also say from which answers the model chooses.
@@ -36,10 +36,11 @@ from benchmarks.record import merge_rows
 from knowlip.base.rows import Row
 from knowlip.base.vocabulary import LANDFORMS, REGIONS, TARGET_CATEGORIES, region_of
 from knowlip.dataset import Dataset
+from knowlip.dataset.others import others_of
 from knowlip.language.definitions import TileTruth, cover_share, holds
 from knowlip.language.groundings import CLOSED, MAPPED, MOST
-from knowlip.language.questions import QUESTION_TYPES, Question, QuestionType, questions_from_facts
-from knowlip.language.tile_facts import Facts, facts_from_truth
+from knowlip.language.questions import QUESTION_TYPES, Question, QuestionType
+from knowlip.language.tile_facts import facts_from_truth
 from knowlip.models.checkpoint import load_model
 from knowlip.models.default import shipped_model
 from knowlip.models.encoders.knowlip import KnowLIPEncoder
@@ -47,7 +48,7 @@ from knowlip.models.readout import Answers, Readout
 from knowlip.tasks.answers import Asked, annotator_answers, answer, candidates, choose_questions, floors_of
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.metrics import proportion
-from knowlip.tasks.questions import questions_of
+from knowlip.tasks.questions import questions_about, questions_of
 
 OUT: Final = Path(__file__).parent / "results" / "oracle_steps.json"
 _SURE: Final = 8.0
@@ -190,18 +191,23 @@ def main() -> None:
     data = Dataset(options.dataset)
     tiles = data.tiles()
     truths = data.truth()
+    if not truths:
+        raise SystemExit(f"{options.dataset} has no truth: give a data set that was built from simulated scenes.")
     train = questions_of(Dataset(options.learned), "train", options.seed)
     answers = candidates(train)
-    facts: dict[str, Facts] = {name: facts_from_truth(truths[name]) for name in tiles["tile_id"] if name in truths}
-    asked = choose_questions(questions_from_facts(facts, options.seed), options.questions, options.seed)
+    tile_ids = tiles["tile_id"].to_list()
+    asked = choose_questions(questions_about(data, tile_ids, options.seed), options.questions, options.seed)
     encoder, readout = _told(options.model)
     images = ToldImages(data, readout)
     wanted = sorted({question.tile_id for question in asked})
-    other = _others(wanted, truths, options.seed)
+    kinds = ["targets" if truths[tile_id]["objects"] else "land" for tile_id in tile_ids]
+    found = others_of(tiles, kinds, options.seed)
+    if found.missing:
+        raise SystemExit(f"{found.missing} tiles of {options.dataset} have none of another place: give more places.")
     steps: dict[str, list[str]] = {}
     if data.revisions():
         steps["annotator"] = annotator_answers(asked, data.texts(0))
-    elsewhere = {tile_id: truths[other[tile_id]] for tile_id in wanted}
+    elsewhere = {one: truths[tile_ids[place]] for one, place in zip(tile_ids, found.position_T, strict=True)}
     told = {_WORDS: {}, "model": {}, "model told the truth": truths, "model told of another tile": elsewhere}
     for name, true in told.items():
         readout.ready(true, alone=name == _WORDS)
@@ -227,16 +233,6 @@ def _told(folder: Path) -> tuple[KnowLIPEncoder, ToldReadout]:
     told.load_state_dict(own.state_dict())
     model.readout = told.to(model.device).eval()
     return KnowLIPEncoder("shipped", model), told
-
-
-def _others(tile_ids: Sequence[str], truths: Mapping[str, TileTruth], seed: int) -> dict[str, str]:
-    """Another tile for each, with targets where it has some and without where it has none."""
-    other: dict[str, str] = {}
-    for full in (True, False):
-        group = [tile_id for tile_id in tile_ids if bool(truths[tile_id]["objects"]) is full]
-        mixed = [group[place] for place in np.random.default_rng(seed).permutation(len(group))]
-        other |= dict(zip(mixed, mixed[1:] + mixed[:1]))
-    return other
 
 
 def _row(data: str, step: str, kind: QuestionType, asked: Asked, block: Mapping[str, str]) -> Row:

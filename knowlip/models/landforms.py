@@ -18,6 +18,7 @@ from knowlip.base.vocabulary import LANDFORMS, REGIONS
 from knowlip.language.asked import read_question
 from knowlip.language.groundings import MAPPED
 from knowlip.language.questions import QuestionType
+from knowlip.models.attention import readout_tokens
 from knowlip.models.towers import Towers
 
 _FORMS: Final = [MAPPED.index(name) for name in LANDFORMS]
@@ -47,9 +48,7 @@ def with_landforms(
     ]
     if not rows:
         return scores_BA
-    first = int(model.visual_encoder.num_prefix_tokens)  # type: ignore[arg-type]
-    memory = tokens_BNV[rows, first : first + model.readout.tokens]
-    held = model.readout.regions_said(memory)[:, _FORMS].to(scores_BA.device)
+    held = model.readout.regions_said(tokens_BNV[rows, readout_tokens(model)])[:, _FORMS].to(scores_BA.device)
     logits_RL9 = torch.logit(held, eps=_LEAST)
     has_AL = torch.tensor([[name in names for name in LANDFORMS] for names in named], device=scores_BA.device)
     result = scores_BA.clone()

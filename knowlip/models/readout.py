@@ -117,7 +117,7 @@ class Readout(nn.Module):
         map_BHGG = F.relu(self.mix(F.relu(self.from_fine(fine_BCGG) + known)))
         log_rates = self.rates(map_BHGG).clamp(max=3.0)
         rates = log_rates.float().exp()
-        regional_BL9 = by_region(rates)
+        regional_BL9 = _by_region(rates)
         seen_BL9 = regional_BL9.clamp(min=1e-4).log()
         # What is seen where targets are, weighted by how many there are.
         weight = rates / rates.sum((2, 3), keepdim=True)
@@ -166,7 +166,7 @@ class Readout(nn.Module):
         weight = rates.sum(1, keepdim=True)
         kind = ((weight * kinds).sum((2, 3)) / weight.sum((2, 3)) + 1e-3).log()
         more = torch.zeros_like(logits_BQK)
-        regional = by_region(rates).sum(1)
+        regional = _by_region(rates).sum(1)
         share = (regional / regional.sum(1, keepdim=True) + 1e-3).log()
         more[:, _COUNT, : MOST + 1] = self.target_gain[0] * poisson.clamp(min=-20)
         more[:, _REGION, :9] = self.target_gain[1] * share
@@ -182,7 +182,7 @@ class Readout(nn.Module):
             extent_B2: logarithm of the width on the ground in kilometres, and whether it is known.
         """
         rates = answers.log_rates_BLGG.float().exp()
-        seen_BL9 = by_region(rates).clamp(min=1e-4).log()
+        seen_BL9 = _by_region(rates).clamp(min=1e-4).log()
         p_BQK = answers.closed_BQK.exp()
         held_BM9 = answers.regions_BM9.sigmoid()
         said = torch.einsum("bqk,qkv->bqv", p_BQK, self.answer_tokens) + self.question_tokens
@@ -262,7 +262,7 @@ def _nine(map_BHGG: Tensor) -> list[Tensor]:
     return [map_BHGG[..., rows, columns] for rows in spans for columns in spans]
 
 
-def by_region(rates_BLGG: Tensor) -> Tensor:
+def _by_region(rates_BLGG: Tensor) -> Tensor:
     """Sums over the nine regions (B, L, 9); a cell on a border is shared by area."""
     side = rates_BLGG.shape[-1]
     edges = torch.arange(side, device=rates_BLGG.device, dtype=rates_BLGG.dtype)

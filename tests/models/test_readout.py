@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from knowlip.language.groundings import CLOSED, MAPPED
-from knowlip.models.readout import Readout, by_region
+from knowlip.models.readout import Readout, _by_region
 from knowlip.models.stem import Stem
 
 
@@ -28,7 +28,7 @@ def test_shapes_and_probabilities(readout: Readout) -> None:
 
 def test_regions_share_what_lies_on_their_border() -> None:
     rates = torch.rand(1, 2, 8, 8)
-    found = by_region(rates)
+    found = _by_region(rates)
     torch.testing.assert_close(found.sum(-1), rates.sum((2, 3)))
     # an independent sum: every cell is cut into 3 x 3 equal pieces, which lie in one region each
     pieces = rates.repeat_interleave(3, 2).repeat_interleave(3, 3) / 9
