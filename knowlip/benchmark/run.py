@@ -269,7 +269,11 @@ def _write(
     ]
     # Tasks know the encoder by its path, which says something of this machine only.
     folds = 0 if config.protocol == "own" else config.folds
-    rows = tuple(replace(row, note=row.note.replace(config.encoder, label), folds=folds) for row in over_seeds(by_seed))
+    found = over_seeds(by_seed)
+    if task.together and config.seeds > 1:
+        seeds = [[one.folder for one in places if one.seed == seed] for seed in range(config.seeds)]
+        found += task.together(seeds, name, split, label)
+    rows = tuple(replace(row, note=row.note.replace(config.encoder, label), folds=folds) for row in found)
     details: dict[str, dict[str, Json]] = {
         "runs": {name: dict(found.details.get(config.task, {})) for name, found in single.items()}
     }

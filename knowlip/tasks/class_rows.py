@@ -2,7 +2,8 @@
 ask about each tile once.
 
 `predictions.parquet`, one row a tile: `tile_id`, `group` (of copies), `class`, `said` (the three likeliest classes, the
-first one first), `probability` (of the first), and for each floor `floor:NAME`, its three likeliest.
+first one first), `probability` (of the first), `classes` that the model knows and `probabilities` of each, and for each
+floor `floor:NAME`, its three likeliest.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,8 +47,34 @@ def predictions(
         "class": list(names),
         "said": [[classes[number] for number in row] for row in order],
         "probability": probability_TC.max(1).astype(np.float32),
+        "classes": [list(classes)] * len(order),
+        "probabilities": list(probability_TC.astype(np.float32)),
     }
     return pd.DataFrame(table | {f"{FLOOR}{name}": [list(row) for row in said] for name, said in floors.items()})
+
+
+def voted(seeds: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The table of several trainings that answer together: their probabilities averaged (Lakshminarayanan et al.,
+    NeurIPS 2017), floors as they are.
+
+    Args:
+        seeds: predictions of the same tiles, a training each.
+
+    Raises:
+        ValueError: they are of other tiles or classes, or were written without the probabilities of all classes.
+    """
+    fixed = ["class", "group", "classes"]
+    if lacking := next((name for one in seeds for name in (*fixed, "probabilities") if name not in one), None):
+        raise ValueError(f"Predictions have no column {lacking}: an older version wrote them; run these seeds again.")
+    first, *others = (one.sort_values("tile_id", ignore_index=True) for one in seeds)
+    for one in others:
+        same = len(one) == len(first) and (one["tile_id"] == first["tile_id"]).all()
+        if not (same and all([*map(list, one[name])] == [*map(list, first[name])] for name in fixed)):
+            raise ValueError("Seeds have measured other tiles, groups or classes: they cannot answer together.")
+    mean = [np.mean(rows, 0) for rows in zip(*(one["probabilities"] for one in (first, *others)))]
+    orders = [np.argsort(-row, kind="stable")[: max(TOP)] for row in mean]
+    said = [[names[number] for number in order] for names, order in zip(first["classes"], orders)]
+    return first.assign(said=said, probability=[row.max() for row in mean], probabilities=mean)
 
 
 def right(table: pd.DataFrame, column: str, k: int) -> np.ndarray:

@@ -31,6 +31,7 @@ from knowlip.tasks.class_rows import (
     confusion,
     draw_confusion,
     predictions,
+    voted,
 )
 from knowlip.tasks.classifier import (
     TOLD,
@@ -348,7 +349,20 @@ def rows_of(folders: Sequence[Path], data: str, split: str, encoder: str) -> tup
     return class_rows(table, data, split, encoder, TOLD[mode], note, floor_note)
 
 
-BENCH: Final = BenchTask(config=ClassifyConfig, run=classify, rows=rows_of)
+def rows_together(seeds: Sequence[Sequence[Path]], data: str, split: str, encoder: str) -> tuple[Row, ...]:
+    """Figures of all seeds as one classifier: their probabilities averaged; no rows where the mode knows no seeds."""
+    mode = cast(Mode, read_yaml(seeds[0][0] / "config.yaml")["mode"])
+    if mode == "knn":
+        return ()
+    note, _ = notes_of(seeds[0], "classify", encoder)
+    table = voted([read_predictions(folders, ["tile_id"]) for folders in seeds])
+    note = f"{note} Probabilities of {len(seeds)} trainings averaged.".strip()
+    what = f"{TOLD[mode]}, {len(seeds)} seeds together"
+    rows = class_rows(table, data, split, encoder, what, note)
+    return tuple(row for row in rows if not row.encoder.startswith(FLOOR))
+
+
+BENCH: Final = BenchTask(config=ClassifyConfig, run=classify, rows=rows_of, together=rows_together)
 
 
 def show(result: Classified) -> str:

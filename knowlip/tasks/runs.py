@@ -55,6 +55,9 @@ class BenchTask:
     """`rows(folders, data, split, encoder)`: figures over all that the folds of one seed have measured together, with
     intervals over groups of copies, the most telling one first. `data`, `split` and `encoder` are the names for the
     rows; floors have rows of their own too, as encoder "floor:NAME"."""
+    together: Callable[[Sequence[Sequence[Path]], str, str, str], tuple[Row, ...]] | None = None
+    """The same of several seeds that answer together, the folders of each: rows of the model alone, with metrics of
+    other names. None where a task has no such answer."""
 
 
 def write_division(folder: Path, division: Division) -> None:

@@ -19,6 +19,7 @@ from knowlip.tasks.class_rows import (
     draw_confusion,
     predictions,
     right,
+    voted,
 )
 from knowlip.tasks.classifier import Classifier, kept_summaries, summaries
 from knowlip.tasks.runs import check_folds, notes_of, read_predictions, write_predictions
@@ -76,6 +77,27 @@ def test_figures_are_scikit_learns() -> None:
         assert of.n == (truth == number).sum()
         assert of.value == pytest.approx((scores[truth == number].argmax(1) == number).mean())
         assert (of.floor, of.floor_name) == (float(number == 0), "majority class"), "the floor that is highest over all"
+
+
+def test_seeds_that_answer_together_average_their_probabilities() -> None:
+    tile_ids, truth, one = table()
+    other = np.random.default_rng(7).dirichlet(np.ones(3), len(truth))
+    first = predictions(tile_ids, tile_ids, [NAMES[at] for at in truth], NAMES, one, {})
+    second = predictions(tile_ids, tile_ids, [NAMES[at] for at in truth], NAMES, other, {}).sample(
+        frac=1, random_state=0
+    )
+    both = voted([first, second])
+    mean = (one.astype(np.float32) + other.astype(np.float32)) / 2
+    assert both["said"].str[0].tolist() == [NAMES[at] for at in mean.argmax(1)]
+    np.testing.assert_allclose(both["probability"], mean.max(1), rtol=1e-6)
+    assert right(both, "said", 1).mean() == pytest.approx(top_k_accuracy_score(truth, mean, k=1))
+    assert voted([first])["said"].tolist() == first["said"].tolist()
+    with pytest.raises(ValueError, match="other tiles, groups or classes"):
+        voted([first, second.iloc[1:]])
+    with pytest.raises(ValueError, match="other tiles, groups or classes"):
+        voted([first, second.assign(classes=[NAMES[::-1]] * len(second))])
+    with pytest.raises(ValueError, match="no column probabilities: an older version"):
+        voted([first, second.drop(columns="probabilities")])
 
 
 def test_folds_are_pooled_and_a_tile_counts_once(tmp_path: Path) -> None:
