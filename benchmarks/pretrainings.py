@@ -3,14 +3,16 @@
     knowlip demo --out runs/demo                        # or any annotated data set with a train split
     knowlip dataset import sar-acd ../shared/data/sar-acd --out runs/sar-acd
     knowlip dataset import polsf ../shared/data/polsf --out runs/polsf
-    python -m benchmarks.pretrainings runs/demo/dataset --sar-acd runs/sar-acd --polsf runs/polsf \
+    knowlip dataset import ssdd ../shared/data/ssdd --out runs/ssdd
+    python -m benchmarks.pretrainings runs/demo/dataset --sar-acd runs/sar-acd --polsf runs/polsf --ssdd runs/ssdd \
         --simulated runs/cover --work runs/towers
 
 A ViT-Ti/14 of four blocks at 112 px from random weights learns from the training tiles of a data set: by MAE, MoCo v3,
 SAR-JEPA's gradients, DINO with iBOT (`knowlip selfsup`), or from their texts by contrast, matching and infilling,
 without SCIO and with it (`knowlip pretrain`); each with several seeds. It then stays frozen: nearest neighbours and a
 linear probe on SAR-ACD (copies apart, chip size hidden), a decoder on PolSF and on the land cover of simulated places
-(`dataset overlay` lays it on, as benchmarks.whole_scenes says). Beside them the same tower untrained. A
+(`dataset overlay` lays it on, as benchmarks.whole_scenes says). On SSDD it is the start of a detector that learns as a
+whole, on the first of five parts by groups of copies alone. Beside them the same tower untrained. A
 row is the mean of the seeds, its interval that of the tiles, and its note says how far the seeds lie apart. Rows go to
 benchmarks/results/pretrainings.json; what was trained or measured before is not done again.
 """
@@ -28,8 +30,13 @@ from typing import Final
 from benchmarks.bench_arm import bench_arm
 from benchmarks.record import merge_rows
 from knowlip.base.documents import read_json
+from knowlip.base.parsing import stage_config
+from knowlip.base.recipes import load_recipe
 from knowlip.base.rows import Row
 from knowlip.benchmark.run import BenchRunConfig, over_seeds
+from knowlip.tasks.detect import BENCH as DETECTION
+from knowlip.tasks.detect import DetectConfig
+from knowlip.tasks.runs import METRICS
 from knowlip.tasks.selfsup.settings import METHODS
 
 OUT: Final = Path(__file__).parent / "results" / "pretrainings.json"
@@ -46,6 +53,9 @@ MEASURES: Final = {
     "simulated": ("segment", "simulated", "own", 3, "segment-cpu", ("crop=256", "stride=1.0", "steps=150", "size=112")),
 }
 """Name -> task, set, protocol, folds, recipe, settings."""
+SSDD: Final = "ssdd"
+_DETECTOR: Final = {"size": 224, "steps": 400, "warmup_steps": 40, "layer_decay": 1.0, "validation_share": 0.0}
+"""A detector in minutes: the same few steps for all."""
 
 
 def training_of(arm: str, seed: int, steps: int, batch: int) -> list[str]:
@@ -120,6 +130,21 @@ def rows_of(arm: str, name: str, encoders: Sequence[str], options: argparse.Name
     return over_seeds(by_seed)
 
 
+def detected(arm: str, encoders: Sequence[str], options: argparse.Namespace) -> tuple[Row, ...]:
+    """Rows on SSDD over all seeds of an arm, a detector each."""
+    label, cache = f"ViT-Ti/14 of 4 blocks, {arm}", options.work / "cache" / SSDD
+    cache.mkdir(parents=True, exist_ok=True)
+    by_seed = []
+    for seed, encoder in enumerate(encoders):
+        out = options.work / f"{arm.replace(', ', '-')}-{seed}" / SSDD
+        given = {"dataset": options.ssdd, "encoder": encoder, "out": out, "cache": cache, "seed": seed}
+        given |= {"protocol": "groups", "classes": {"ship": "ship"}, **_DETECTOR}
+        if not (out / METRICS).is_file():
+            DETECTION.run(stage_config(DetectConfig, {**load_recipe("detect-cpu")["detect"], **given}))
+        by_seed.append(DETECTION.rows([out], SSDD, "groups", label))
+    return over_seeds(by_seed)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path)
@@ -128,6 +153,7 @@ def main() -> None:
     parser.add_argument(
         "--simulated", type=Path, help="simulated tiles with masks of land cover, training and test places"
     )
+    parser.add_argument("--ssdd", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=250)
     parser.add_argument("--batch", type=int, default=16)
@@ -143,6 +169,10 @@ def main() -> None:
                 print(f"{name}: not measured, its set is not given")
                 continue
             found += rows_of(arm, name, [encoder for encoder, _ in towers], options)
+        if options.ssdd is None:
+            print("ssdd: not measured, its set is not given")
+        else:
+            found += detected(arm, [encoder for encoder, _ in towers], options)
         command = f"python -m benchmarks.pretrainings DATASET --steps {options.steps} --batch {options.batch}"
         command += f" --seeds {options.seeds}"
         seconds = sum(spent for _, spent in towers) / len(towers)
@@ -156,7 +186,9 @@ def main() -> None:
 def _telling(rows: Sequence[Row]) -> list[Row]:
     """The rows worth a line."""
     return [
-        row for row in rows if row.metric in ("top-1, k-NN", "top-1, linear probe", "mIoU") and ":" not in row.encoder
+        row
+        for row in rows
+        if row.metric in ("top-1, k-NN", "top-1, linear probe", "mIoU", "AP50") and ":" not in row.encoder
     ]
 
 
