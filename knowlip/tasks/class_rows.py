@@ -61,11 +61,9 @@ def voted(seeds: Sequence[pd.DataFrame]) -> pd.DataFrame:
         seeds: predictions of the same tiles, a training each.
 
     Raises:
-        ValueError: they are of other tiles or classes, or were written without the probabilities of all classes.
+        ValueError: they are of other tiles, groups or classes.
     """
     fixed = ["class", "group", "classes"]
-    if lacking := next((name for one in seeds for name in (*fixed, "probabilities") if name not in one), None):
-        raise ValueError(f"Predictions have no column {lacking}: an older version wrote them; run these seeds again.")
     first, *others = (one.sort_values("tile_id", ignore_index=True) for one in seeds)
     for one in others:
         same = len(one) == len(first) and (one["tile_id"] == first["tile_id"]).all()

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from knowlip.base.documents import read_yaml
 from knowlip.base.files import sha256, whole_file
+from knowlip.base.progress import say
 from knowlip.base.rows import Json, Results, Row, row_from
 from knowlip.dataset import Dataset
 from knowlip.language.directions import Turn, draw_turns
@@ -354,8 +355,12 @@ def rows_together(seeds: Sequence[Sequence[Path]], data: str, split: str, encode
     mode = cast(Mode, read_yaml(seeds[0][0] / "config.yaml")["mode"])
     if mode == "knn":
         return ()
+    tables = [read_predictions(folders, ["tile_id"]) for folders in seeds]
+    if not all({"classes", "probabilities"} <= {*table.columns} for table in tables):
+        say("seeds together: no rows, an older version measured some of them without the probabilities of all classes")
+        return ()
+    table = voted(tables)
     note, _ = notes_of(seeds[0], "classify", encoder)
-    table = voted([read_predictions(folders, ["tile_id"]) for folders in seeds])
     note = f"{note} Probabilities of {len(seeds)} trainings averaged.".strip()
     what = f"{TOLD[mode]}, {len(seeds)} seeds together"
     rows = class_rows(table, data, split, encoder, what, note)

@@ -100,6 +100,11 @@ class Pretraining(Task[Batch]):
         if not goes_on or config.objectives.questions_from == "truth":  # the texts to go on with are read later
             self._ask()
         self.corpus.drop_noise = config.scio.noise == "all"
+        if config.model.readout and not (config.objectives.ground or config.init.model):
+            raise ValueError(
+                "Nothing teaches the readout, which answers questions about landforms too: set objectives.ground above "
+                "0, or model.readout to false."
+            )
         sizes = copy.deepcopy(config.model)
         sizes.text.vocab_size = len(self.corpus.tokenizer)
         self.model = KnowLIP(sizes, self.corpus.tokenizer)

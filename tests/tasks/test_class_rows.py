@@ -96,8 +96,6 @@ def test_seeds_that_answer_together_average_their_probabilities() -> None:
         voted([first, second.iloc[1:]])
     with pytest.raises(ValueError, match="other tiles, groups or classes"):
         voted([first, second.assign(classes=[NAMES[::-1]] * len(second))])
-    with pytest.raises(ValueError, match="no column probabilities: an older version"):
-        voted([first, second.drop(columns="probabilities")])
 
 
 def test_folds_are_pooled_and_a_tile_counts_once(tmp_path: Path) -> None:

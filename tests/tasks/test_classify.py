@@ -17,10 +17,11 @@ from knowlip.cli import main
 from knowlip.dataset import Dataset
 from knowlip.models.encoders import open_encoder, random
 from knowlip.tasks import classify as task
+from knowlip.tasks.class_rows import voted
 from knowlip.tasks.classifier import Classifier, LabelledImages, load_classifier, predict
-from knowlip.tasks.classify import BENCH, ClassifyConfig, classify, rows_of
+from knowlip.tasks.classify import BENCH, ClassifyConfig, classify, rows_of, rows_together
 from knowlip.tasks.labelled import LabelledTiles
-from knowlip.tasks.runs import read_predictions
+from knowlip.tasks.runs import read_predictions, write_predictions
 from knowlip.tiles.imports import ImportConfig, import_dataset
 from knowlip.training.augment import AugmentConfig
 from knowlip.training.engine import Engine
@@ -296,6 +297,24 @@ def test_folds_measure_every_tile_once_and_have_rows_together(dataset: Path, tmp
     assert rows[0].value == pytest.approx((pooled["class"] == pooled["said"].str[0]).mean())
     assert len(list((tmp_path / "cache").glob("groups-*"))) == 1, "copies are looked for once"
     assert (folders[0] / "pictures" / "confusion.png").is_file()
+
+
+def test_seeds_together_are_rows_of_the_model_alone(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seeds = [[tmp_path / f"{seed}"] for seed in range(2)]
+    for seed, (folder,) in enumerate(seeds):
+        classify(config(dataset, folder, encoder="random:test_vit", mode="full", steps=3, seed=seed))
+    rows = rows_together(seeds, "set", "test", "vit")
+    tables = [read_predictions(folders, ["tile_id"]) for folders in seeds]
+    assert {row.encoder for row in rows} == {"vit"}
+    assert rows[0].metric == "top-1, fine-tuned, 2 seeds together"
+    assert rows[0].note.endswith("Probabilities of 2 trainings averaged.")
+    assert rows[0].value == pytest.approx((voted(tables)["said"].str[0] == voted(tables)["class"]).mean())
+    assert rows[0].floor == rows_of(seeds[0], "set", "test", "vit")[0].floor
+    write_predictions(tables[1].drop(columns="probabilities"), seeds[1][0])
+    assert rows_together(seeds, "set", "test", "vit") == ()
+    assert "seeds together: no rows" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("count", [2, 3])

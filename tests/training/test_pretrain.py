@@ -5,6 +5,7 @@ import json
 import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,7 @@ def test_what_cannot_work_is_refused(dataset: Path, tmp_path: Path) -> None:
         ({"batch_size": 64}, "fewer than one batch"),
         ({"stage_steps": (0, 1, 1)}, "Stage 1 needs"),
         ({"vocabulary": tmp_path / "no.txt"}, "does not exist"),
+        ({"model": replace(tiny(dataset, tmp_path).model, readout=True)}, "Nothing teaches the readout"),
     ):
         with pytest.raises(ValueError, match=sentence):
             pretrain(tiny(dataset, tmp_path / "run", **changes))
