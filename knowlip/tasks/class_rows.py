@@ -72,7 +72,11 @@ def voted(seeds: Sequence[pd.DataFrame]) -> pd.DataFrame:
     mean = [np.mean(rows, 0) for rows in zip(*(one["probabilities"] for one in (first, *others)))]
     orders = [np.argsort(-row, kind="stable")[: max(TOP)] for row in mean]
     said = [[names[number] for number in order] for names, order in zip(first["classes"], orders)]
-    return first.assign(said=said, probability=[row.max() for row in mean], probabilities=mean)
+    return first.assign(
+        said=pd.Series(said, dtype=object),
+        probability=[row.max() for row in mean],
+        probabilities=pd.Series(mean, dtype=object),
+    )
 
 
 def right(table: pd.DataFrame, column: str, k: int) -> np.ndarray:
