@@ -1,10 +1,12 @@
 """What a model folder asks for and what its weights hold, compared before a byte of either is allocated."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 
 from knowlip.base.files import regular_file
 from knowlip.models.config import ModelConfig
@@ -58,6 +60,30 @@ def shapes_of(path: Path) -> dict[str, tuple[int, ...]]:
     if other := sorted(name for name, kind in kinds.items() if kind not in _FLOATS):
         raise ValueError(f"{path}: {other[0]} holds {kinds[other[0]]}, not floating-point numbers.")
     return shapes
+
+
+def numbers_of(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors of a safetensors file that hold what weights can be.
+
+    Raises:
+        ValueError: it cannot be read, a tensor holds what is no number, or all matrices hold zeros alone.
+    """
+    try:
+        weights: dict[str, torch.Tensor] = load_file(regular_file(path))
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{path} cannot be read ({error}).") from None
+    if broken := sorted(name for name, weight in weights.items() if not torch.isfinite(weight).all()):
+        raise ValueError(f"{path}: {broken[0]} holds numbers that are not finite.")
+    check_not_zero(weights, str(path))
+    return weights
+
+
+def check_not_zero(weights: Mapping[str, torch.Tensor], source: str) -> None:
+    """Raise `ValueError` where every matrix is zero, as in a file whose content was lost: its model would answer
+    everything alike. Single ones may be: layers that begin with zeros."""
+    matrices = [one for one in weights.values() if one.ndim > 1 and one.is_floating_point()]
+    if matrices and not any(bool(one.any()) for one in matrices):
+        raise ValueError(f"{source} holds nothing but zeros: its content was lost, or it was saved before it was read.")
 
 
 def check_shapes(path: Path, config: ModelConfig, tokenizer: TextTokenizer) -> None:

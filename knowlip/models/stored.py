@@ -24,7 +24,7 @@ from knowlip.models.hub import CARD as _CARD
 from knowlip.models.hub import README as _README
 from knowlip.models.hub import WEIGHTS as _WEIGHTS
 from knowlip.models.hub import find_model
-from knowlip.models.layout import check_shapes, unshared
+from knowlip.models.layout import check_shapes, numbers_of, unshared
 from knowlip.models.tokenizer import TextTokenizer
 from knowlip.models.towers import Towers
 
@@ -91,12 +91,7 @@ def read_model(kind: type[Model], folder: Path | str, device: str | torch.device
     except ValueError as error:
         raise ValueError(f"{folder / _CARD}: {str(error).removeprefix(f'{folder}/')}") from None
     model = kind(config, tokenizer)
-    try:
-        weights = load_file(folder / _WEIGHTS)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{folder / _WEIGHTS} cannot be read ({error}).") from None
-    if broken := sorted(name for name, weight in weights.items() if not torch.isfinite(weight).all()):
-        raise ValueError(f"{folder / _WEIGHTS}: {broken[0]} holds numbers that are not finite.")
+    weights = numbers_of(folder / _WEIGHTS)
     model.load_state_dict(weights, strict=False)  # names shared between encoder and decoder are stored once
     model.card, model.folder = card, folder
     device = chosen(device)

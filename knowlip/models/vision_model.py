@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, Final, cast, get_args
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -20,7 +19,7 @@ from knowlip.base.files import recover, whole_folder, write_json
 from knowlip.models.card import ModelCard, checked_card
 from knowlip.models.config import ModelConfig, Pool, Positions, VisionConfig
 from knowlip.models.irpe import with_relative_positions
-from knowlip.models.layout import shapes_of
+from knowlip.models.layout import numbers_of, shapes_of
 from knowlip.models.vision import image_tower, tower_side
 
 FORMAT: Final = 1
@@ -185,12 +184,7 @@ def load_vision(folder: Path) -> VisionModel:
             f"{shapes.get(different[0])}."
         )
     model = VisionModel(config, pool, positions)
-    try:
-        weights = load_file(folder / WEIGHTS)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{folder / WEIGHTS} cannot be read ({error}).") from None
-    if broken := sorted(name for name, weight in weights.items() if not torch.isfinite(weight).all()):
-        raise ValueError(f"{folder / WEIGHTS}: {broken[0]} holds numbers that are not finite.")
+    weights = numbers_of(folder / WEIGHTS)
     model.visual_encoder.load_state_dict(weights)
     model.card = card
     return model.eval()

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from knowlip.base.documents import read_json
-from knowlip.base.files import file_sha256, regular_file, whole_folder, write_json
+from knowlip.base.files import file_sha256, whole_folder, write_json
 from knowlip.base.provenance import provenance
 from knowlip.base.rows import Json
 from knowlip.models.encoders import Encoder, encoder_sha256
+from knowlip.models.layout import numbers_of
 
 
 class SavedKind(NamedTuple):
@@ -79,12 +79,9 @@ class SavedKind(NamedTuple):
         """The weights of a folder.
 
         Raises:
-            ValueError: they cannot be read.
+            ValueError: they cannot be read, or hold what weights cannot be.
         """
-        try:
-            return dict(load_file(regular_file(folder / self.weights)))
-        except (OSError, SafetensorError) as error:
-            raise ValueError(f"{folder / self.weights} cannot be read ({_first(error)}).") from None
+        return numbers_of(folder / self.weights)
 
     def fill(self, module: nn.Module, state: Mapping[str, Tensor], folder: Path) -> None:
         """Give a module the weights of a folder.

@@ -190,6 +190,17 @@ def test_numbers_that_are_none_are_refused(folder: Path) -> None:
         load_model(folder)
 
 
+def test_weights_that_are_all_zero_are_refused(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    blank = {name: torch.zeros_like(one) for name, one in weights.items()}
+    blank["text_proj.bias"] += 1  # biases of a new layer are what they are
+    save_file(blank, folder / "model.safetensors")
+    with pytest.raises(ValueError, match="holds nothing but zeros"):
+        load_model(folder)
+    save_file(blank | {"text_proj.weight": weights["text_proj.weight"]}, folder / "model.safetensors")
+    load_model(folder)
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, "null", "[]", '"x"', "{", "\ufeff{}", '{"format": 1e999}', "\x00"])
 def test_json_of_any_shape_is_one_sentence(folder: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "knowlip.json").write_text(text)

@@ -223,6 +223,9 @@ def test_numbers_that_are_none_are_refused(vit: State, tmp_path: Path, model: Kn
     model.visual_encoder.blocks = model.visual_encoder.blocks[:1]
     with pytest.raises(ValueError, match=r"norm\.bias holds numbers that are not finite"):
         convert_vit(source, model, ((0.5,) * 3, (0.5,) * 3))
+    source = kept(tmp_path, {name: torch.zeros_like(one) for name, one in vit.items()})
+    with pytest.raises(ValueError, match="holds nothing but zeros"):
+        convert_vit(source, model, ((0.5,) * 3, (0.5,) * 3))
 
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "ship", "port"]

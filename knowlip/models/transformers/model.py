@@ -8,8 +8,7 @@ from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
@@ -19,7 +18,7 @@ from knowlip.base.generation import GenerationConfig
 from knowlip.models.generate import generate_read
 from knowlip.models.hub import WEIGHTS
 from knowlip.models.knowlip import KnowLIP
-from knowlip.models.layout import check_shapes, unshared
+from knowlip.models.layout import check_shapes, numbers_of, unshared
 from knowlip.models.text import first_holes
 from knowlip.models.tokenizer import TextTokenizer
 from knowlip.models.towers import Towers, check_readout_dtype
@@ -132,12 +131,7 @@ class KnowLIPModel(PreTrainedModel):
         file = fetched(name, WEIGHTS, hub)
         # Nothing is allocated that the file does not hold; what is no number would make every answer none.
         check_shapes(file, config.model, config.special_tokens)
-        try:
-            weights = load_file(file)
-        except (OSError, SafetensorError) as error:
-            raise ValueError(f"{file} cannot be read ({error}).") from None
-        if broken := sorted(one for one, weight in weights.items() if not torch.isfinite(weight).all()):
-            raise ValueError(f"{file}: {broken[0]} holds numbers that are not finite.")
+        weights = numbers_of(file)
         made = cls(config)
         made.model.load_state_dict(weights, strict=False)  # names that are shared are stored once
         return made.eval().to(_device(settings.get("device_map")), dtype)

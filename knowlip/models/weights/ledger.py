@@ -11,6 +11,7 @@ from typing import TypedDict
 import torch
 from torch import Tensor, nn
 
+from knowlip.models.layout import check_not_zero
 from knowlip.models.weights.source import Source
 
 
@@ -155,7 +156,8 @@ class WeightLedger:
         """The result, when both sides are accounted for.
 
         Raises:
-            ValueError: a tensor of the model or of the file is left over; the sentence names the first.
+            ValueError: a tensor of the model or of the file is left over (the sentence names the first), or all that
+                was found is zero.
         """
         settled = self.state.keys() | {name for names in self.report.new.values() for name in names}
         if missing := [name for name in self.wanted if name not in settled]:
@@ -166,6 +168,7 @@ class WeightLedger:
                 f"{tuple(self.source[unknown[0]].shape)}: set the model's sizes to those of the file, or take the "
                 "file's own kind of model."
             )
+        check_not_zero(self.state, self.report.source)
         self.report.loaded = list(self.state)
         return Conversion(self.state, self.report)
 
