@@ -1,22 +1,26 @@
 """What each part of a model that looks is worth: trainings that differ in one setting, measured on places never seen.
 
-    python -m benchmarks.looking_arms --dataset DATASET --work FOLDER [--steps 400] [--seeds 1] [--arms full paper ...]
+    python -m benchmarks.looking_arms --dataset DATASET --work FOLDER [--steps 400] [--batch 32] [--seeds 1] \
+        [--arms full "paper's objectives" ...]
 
 Every arm trains recipe `tiny` for the same number of steps from the same seed, but for the changes that its row names;
 `knowlip evaluate` then measures image gain, retrieval and, where the arm was asked questions, answers. A stopped run
-goes on where it was. Writes benchmarks/results/looking_arms.json; `value` is the image gain of all target dimensions
-with the recipe as it is, `baseline` with the paper's objectives alone.
+goes on where it was, and arms that were measured before are read. Writes benchmarks/results/looking_arms.json; `value`
+is the image gain of all target dimensions with the recipe as it is, `baseline` with the paper's objectives alone.
 """
 
 import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any, Final
 
 from benchmarks.record import record
+from knowlip.base.rows import read_results
+from knowlip.training.resume import read_log
 
 RESULT: Final = Path(__file__).parent / "results" / "looking_arms.json"
 _NO_READOUT: Final = {"model.readout": False, "objectives.ground": 0.0}
@@ -54,36 +58,48 @@ def _knowlip(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "knowlip.cli", *arguments], check=True)
 
 
-def settings_of(name: str, steps: int, seed: int) -> list[str]:
+_LIMITS: Final = ("tiles=300", "rerank_queries=0", "questions_per_type=100", "examples=0")
+
+
+def settings_of(name: str, steps: int, seed: int, batch: int = 32) -> list[str]:
     """Arguments of `knowlip pretrain --recipe tiny` for an arm."""
-    changes = {"stage_steps": [steps, 0, 0], "seed": seed, **ARMS[name]}
+    warmup = max(1, min(50, steps // 4))
+    changes = {
+        "stage_steps": [steps, 0, 0],
+        "batch_size": batch,
+        "warmup_steps": warmup,
+        "seed": seed,
+        "loggers": [],
+        **ARMS[name],
+    }
     return [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in changes.items()]
 
 
-def run_arm(name: str, seed: int, options: argparse.Namespace) -> dict[str, float]:
-    """Train and measure an arm, or read what was measured before: metric -> value."""
+def run_arm(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Train and measure an arm, or read what was measured before: metric -> value, interval and number of trials."""
     folder = options.work / f"{name.replace(' ', '-')}-{seed}"
     result = folder / "evaluation.json"
     if not result.is_file():
-        given = settings_of(name, options.steps, seed)
+        given = settings_of(name, options.steps, seed, options.batch)
         place = ["--dataset", str(options.dataset)]
         _knowlip("pretrain", "--recipe", "tiny", *place, "--out", str(folder / "run"), "--look_every=0", *given)
         tasks = ["looking", "retrieve"] + (["vqa"] if "questions" not in name and "paper" not in name else [])
-        _knowlip("evaluate", *place, "--model", str(folder / "run" / "model"), "--out", str(result), f"--tasks={tasks}")
-    log = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text().splitlines()]
-    rows = json.loads(result.read_text())["rows"]
+        limits = [f"--limits.{limit}" for limit in _LIMITS]
+        model = str(folder / "run" / "model")
+        _knowlip("evaluate", *place, "--model", model, "--out", str(result), f"--tasks={tasks}", *limits)
+    log = read_log(folder / "run" / "log.jsonl")
     wanted = ("image gain", "image to text R@", "text to image R@", "accuracy", "attention")
-    found = {
-        row["metric"]: row["value"]
-        for row in rows
-        if row["value"] is not None and ":" not in row["encoder"] and any(part in row["metric"] for part in wanted)
+    found: dict[str, Any] = {
+        row.metric: {"value": row.value, "ci": row.ci, "n": row.n}
+        for row in read_results(result).rows
+        if row.value is not None and ":" not in row.encoder and any(part in row.metric for part in wanted)
     }
     return found | {"pairs_per_s": median(line["pairs_per_s"] for line in log)}
 
 
-def target_gain(metrics: dict[str, float]) -> float:
+def target_gain(metrics: Mapping[str, Any]) -> float:
     """Mean image gain of the dimensions of ships and aircraft."""
-    found = [value for name, value in metrics.items() if name in ("image gain, ground", "image gain, marine")]
+    found = [one["value"] for name, one in metrics.items() if name in ("image gain, ground", "image gain, marine")]
     if not found:
         raise ValueError(f"There is no image gain of target texts among {', '.join(sorted(metrics))}.")
     return fmean(found)
@@ -94,6 +110,7 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     options = parser.parse_args()
@@ -108,7 +125,7 @@ def main() -> None:
             gains["full"],
             gains["paper's objectives"],
             "nats a token that the right image adds to target texts",
-            {"arms": arms, "gain": gains, "steps": options.steps, "seeds": options.seeds},
+            {"arms": arms, "gain": gains, "steps": options.steps, "batch": options.batch, "seeds": options.seeds},
         )
 
 
