@@ -37,10 +37,11 @@ from knowlip.base.rows import Row
 from knowlip.base.vocabulary import LANDFORMS, REGIONS, TARGET_CATEGORIES, region_of
 from knowlip.dataset import Dataset
 from knowlip.dataset.others import others_of
-from knowlip.language.definitions import TileTruth, cover_share, holds
-from knowlip.language.groundings import CLOSED, MAPPED, MOST
+from knowlip.language.definitions import TileTruth, holds
+from knowlip.language.groundings import CLOSED, MAPPED
 from knowlip.language.questions import QUESTION_TYPES, Question, QuestionType
 from knowlip.language.tile_facts import facts_from_truth
+from knowlip.language.true_groundings import true_answers
 from knowlip.models.checkpoint import load_model
 from knowlip.models.default import shipped_model
 from knowlip.models.encoders.knowlip import KnowLIPEncoder
@@ -56,7 +57,6 @@ _SURE: Final = 8.0
 _PLACES: Final = {question.name: place for place, question in enumerate(CLOSED)}
 _WORDS: Final = "words"
 _READ: Final = {"model": "readout", "model told the truth": "readout told the truth"}
-_SHARES: Final = ("water", "grass", "pavement")
 
 
 class ToldReadout(Readout):
@@ -75,7 +75,7 @@ class ToldReadout(Readout):
 
     def in_tokens(self, answers: Answers, map_BHGG: Tensor, extent_B2: Tensor) -> tuple[Tensor, Tensor]:
         if self.truths:
-            answers = true_answers(answers, [self.truths[tile_id] for tile_id in self.tile_ids])
+            answers = told_answers(answers, [self.truths[tile_id] for tile_id in self.tile_ids])
         said = zip(self.tile_ids, answers.closed_BQK.cpu().numpy(), answers.regions_BM9.cpu().numpy(), strict=True)
         self.read.update({tile_id: (closed, regions) for tile_id, closed, regions in said})
         return super().in_tokens(answers, map_BHGG, extent_B2)
@@ -95,13 +95,13 @@ class ToldImages:
         return self.data.widths_m(tile_ids)
 
 
-def true_answers(answers: Answers, truths: Sequence[TileTruth]) -> Answers:
+def told_answers(answers: Answers, truths: Sequence[TileTruth]) -> Answers:
     """The same where truth settles it: other closed questions and unclear regions stay as they were read."""
     closed, regions = answers.closed_BQK.clone(), answers.regions_BM9.clone()
     rates, sizes = torch.full_like(answers.log_rates_BLGG, -9.0), answers.log_sizes_B2GG.clone()
     side = rates.shape[-1]
     for row, truth in enumerate(truths):
-        for name, true in _closed(truth).items():
+        for name, true in true_answers(truth).items():
             known = CLOSED[_PLACES[name]].answers
             closed[row, _PLACES[name], : len(known)] = -2 * _SURE
             closed[row, _PLACES[name], known.index(true)] = 0.0
@@ -117,25 +117,6 @@ def true_answers(answers: Answers, truths: Sequence[TileTruth]) -> Answers:
         for at, many in placed.items():
             rates[row][at] = float(np.log(many))
     return Answers(rates, sizes, closed, regions)
-
-
-def _closed(truth: TileTruth) -> dict[str, str]:
-    """Closed question -> its true answer, where there is a clear one."""
-    facts = facts_from_truth(truth)
-    counts = facts.counts or {}
-    category = max(counts, key=lambda name: counts[name])
-    found = {"count": str(min(MOST, counts[category]))}
-    if category in (facts.regions or {}):
-        found["region"] = REGIONS[(facts.regions or {})[category]]
-    if kind := (facts.types or {}).get(category):
-        found["type"] = kind
-    if facts.main:
-        found["main"] = facts.main
-    for name in _SHARES:
-        percents = [int(one.removesuffix(" %")) for one in CLOSED[_PLACES[name]].answers]
-        share = 100 * cover_share(name, truth["shares"])
-        found[name] = f"{min(percents, key=lambda percent: abs(percent - share))} %"
-    return {name: true for name, true in found.items() if true in CLOSED[_PLACES[name]].answers}
 
 
 def _held(name: str, truth: TileTruth) -> list[float]:

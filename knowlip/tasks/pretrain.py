@@ -100,6 +100,10 @@ class Pretraining(Task[Batch]):
         if not goes_on or config.objectives.questions_from == "truth":  # the texts to go on with are read later
             self._ask()
         self.corpus.drop_noise = config.scio.noise == "all"
+        if config.objectives.ground_from == "truth":
+            if not self.corpus.truths:
+                raise ValueError(f"{self.dataset.path} has no truth: set objectives.ground_from to annotator.")
+            self.corpus.truth_teaches = True
         if config.model.readout and not (config.objectives.ground or config.init.model):
             raise ValueError(
                 "Nothing teaches the readout, which answers questions about landforms too: set objectives.ground above "
@@ -163,6 +167,9 @@ class Pretraining(Task[Batch]):
                 f"Texts are screened at step {first:,}, while the learning rate still rises (until {rising:,}): a "
                 "model that has hardly learned judges them. Make stage 1 longer, or warmup_steps smaller."
             )
+        known = self.corpus.truths if objectives.ground_from == "truth" and objectives.ground else None
+        if known is not None and (lacking := sum(one not in known for one in self.corpus.tile_ids)):
+            found.append(f"{lacking:,} of {tiles:,} tiles have no truth: their annotator teaches the readout of them.")
         return found
 
     def begin(self) -> None:

@@ -20,6 +20,7 @@ from knowlip.language.groundings import Grounding, contradict, grounding_of
 from knowlip.language.marks import joined, sentences_of
 from knowlip.language.questions import OF_TARGETS, Posed, Question
 from knowlip.language.statements import Evidence
+from knowlip.language.true_groundings import put_right, turned_truth
 from knowlip.language.truth import judge
 from knowlip.language.turning import text_may_turn
 from knowlip.language.words import plain_words
@@ -27,6 +28,7 @@ from knowlip.models.card import ModelCard
 from knowlip.models.config import ModelConfig, TextConfig
 from knowlip.models.tokenizer import TextTokenizer
 from knowlip.training.augment import GreyScale
+from knowlip.training.groundings import true_mention
 from knowlip.training.settings import DataConfig
 from knowlip.training.texts import (
     Reading,
@@ -96,6 +98,8 @@ class Corpus:
         self.drop_noise = False
         """Whether sub-texts that screening called noise are left out of what training sees, from the next revision
         on."""
+        self.truth_teaches = False
+        """Whether what is grounded comes from the truth of tiles, where it settles it."""
         self._parts: dict[tuple[str, str], SubTextIds] = {}
         tiles = dataset.tiles().set_index("tile_id").loc[tile_ids]
         self.tiles = tiles.reset_index()
@@ -252,7 +256,8 @@ class Corpus:
         return still, len(tiles)
 
     def grounding(self, tile: int, turn: int = 0) -> Grounding:
-        """What the tile's text claims where it is believed, for pixels of the turn of this number."""
+        """What the tile's text claims where it is believed, put right where truth teaches, for pixels of the turn of
+        this number."""
         found = self._groundings.get((tile, turn))
         if found is None:
             noise = self.texts[tile].noise
@@ -262,6 +267,8 @@ class Corpus:
                 if slot not in noise and (turned := turned_sentences(words, marks, Turn.of(turn))) is not None
             }
             found = grounding_of(self.sets[tile], said)
+            if true := self._teacher(tile):
+                found = put_right(found, turned_truth(true, Turn.of(turn)))
             _keep(self._groundings, (tile, turn), found)
         return found
 
@@ -283,9 +290,15 @@ class Corpus:
             return None
         return judge(self.sets[tile], self.dimension(tile, slot), words, truth, float(self.tiles["window_m"][tile]))
 
+    def _teacher(self, tile: int) -> TileTruth | None:
+        """Truth of a tile, where it is to teach the readout."""
+        return self.truths.get(self.tile_ids[tile]) if self.truth_teaches else None
+
     def mention(self, tile: int) -> Mention | None:
         """What the annotator counts and points at in a tile; None where it says nothing, or where screening called its
-        number or place of targets noise."""
+        number or place of targets noise. The targets themselves, where truth teaches."""
+        if true := self._teacher(tile):
+            return true_mention(self.tile_ids[tile], true)
         noise = {self.dimension(tile, slot) for slot in self.texts[tile].noise}
         return None if noise & {"Count", "Location"} else self.mentions.get(self.tile_ids[tile])
 

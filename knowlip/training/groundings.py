@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from knowlip.base.vocabulary import TARGET_CATEGORIES
-from knowlip.dataset.mentions import Mention
+from knowlip.dataset.mentions import Box, Mention
+from knowlip.language.definitions import TileTruth
 from knowlip.language.directions import Turn
 from knowlip.language.groundings import Grounding
 
@@ -45,6 +46,19 @@ def boxes_of(mention: Mention | None) -> tuple[np.ndarray, np.ndarray]:
     return known, np.array(rows, float).reshape(-1, 5)
 
 
+def true_mention(tile_id: str, truth: TileTruth) -> Mention:
+    """The targets of a tile's truth, as an annotator that never errs would count and point at them; of those that reach
+    over an edge the part inside."""
+    counts = Counter(one["category"] for one in truth["objects"])
+    boxes = []
+    for one in truth["objects"]:
+        outline = np.clip(np.asarray(one["polygon"], float), 0, 1)
+        low, high = outline.min(0), outline.max(0)
+        if (high > low).all():
+            boxes.append(Box(one["category"], *low.tolist(), *(high - low).tolist()))
+    return Mention(tile_id, "truth", {name: counts[name] for name in TARGET_CATEGORIES}, tuple(boxes))
+
+
 def targets_of(
     groundings: Sequence[Grounding], mentions: Sequence[Mention | None], turns: Sequence[int], side: int
 ) -> GroundingTargets:
@@ -52,7 +66,7 @@ def targets_of(
 
     Args:
         groundings: of the texts, turned as the pixels are.
-        mentions: of the tiles as they lie in the data set.
+        mentions: of the tiles as they lie in the data set, of their annotator or :func:`true_mention`.
         turns: number of each tile's turn.
         side: G, cells of the map along each side.
     """

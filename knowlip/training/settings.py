@@ -110,6 +110,9 @@ class ObjectiveConfig:
     questions_from: Literal["annotator", "truth"] = "annotator"
     """Where their answers come from: what the texts claim, as far as it is believed; or truth or labels of the training
     tiles, where the data set has some (fine-tuning uses these where it can)."""
+    ground_from: Literal["annotator", "truth"] = "annotator"
+    """Who teaches the readout numbers, places, types and covers: the annotator; or the truth of training tiles, where
+    they have one, for all that it settles (a simulator's, labels do not)."""
     wrong_subtext: bool = False
     """Whether matching is asked about texts of which one sub-text is another tile's, beside whole other texts."""
     itm_negatives: Literal["local", "all"] = "local"

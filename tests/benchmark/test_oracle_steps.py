@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.oracle_steps import read_off, true_answers
+from benchmarks.oracle_steps import read_off, told_answers
 from knowlip.base.vocabulary import SHIP_TYPES, TARGET_CATEGORIES
 from knowlip.language.definitions import TileTruth, TrueObject
 from knowlip.language.groundings import CLOSED, MAPPED
@@ -50,7 +50,7 @@ def said(side: int = 12) -> Answers:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_told_the_truth_the_slots_answer_every_question(seed: int) -> None:
-    told = true_answers(said(), [truth()])
+    told = told_answers(said(), [truth()])
     closed, regions = told.closed_BQK[0].numpy(), told.regions_BM9[0].numpy()
     questions = tile_questions("tile", facts_from_truth(truth()), seed)
     assert {question.type for question in questions} == {*QUESTION_TYPES}
@@ -59,7 +59,7 @@ def test_told_the_truth_the_slots_answer_every_question(seed: int) -> None:
 
 
 def test_targets_lie_in_their_cells_with_their_size() -> None:
-    told = true_answers(said(), [truth()])
+    told = told_answers(said(), [truth()])
     number = told.log_rates_BLGG[0, TARGET_CATEGORIES.index("ship")].exp()
     assert number.sum() == pytest.approx(3, abs=0.03)
     assert [float(number[place]) for place in ((1, 1), (2, 2), (4, 7))] == [1, 1, 1]
@@ -69,5 +69,5 @@ def test_targets_lie_in_their_cells_with_their_size() -> None:
 def test_nothing_told_is_what_the_image_said() -> None:
     before = said()
     before.closed_BQK[0, 0, 5] = 1.0
-    after = true_answers(before, [])
+    after = told_answers(before, [])
     torch.testing.assert_close(after.closed_BQK, before.closed_BQK)

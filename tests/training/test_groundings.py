@@ -1,12 +1,14 @@
 """Targets of the readout from an annotator's boxes: where they lie when a tile turns, and what is not known."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from knowlip.dataset.mentions import Box, Mention
 from knowlip.language.directions import Turn
 from knowlip.language.groundings import nothing
-from knowlip.training.groundings import targets_of
+from knowlip.training.groundings import targets_of, true_mention
 
 SIDE = 6
 
@@ -32,3 +34,17 @@ def test_a_count_that_is_not_pointed_at_is_unknown() -> None:
     five = targets_of([nothing()] * 2, [one({"ship": 5}), None], [0, 0], SIDE)
     assert five.known_BL.tolist() == [[False, False], [False, False]]
     assert five.number_BLGG.sum() == 0
+
+
+def test_truth_points_at_all_its_targets() -> None:
+    def outline(x: float, y: float) -> list[list[float]]:
+        return [[x - 0.1, y - 0.05], [x + 0.1, y - 0.05], [x + 0.1, y + 0.05], [x - 0.1, y + 0.05]]
+
+    objects = [{"category": "ship", "x": x, "y": y, "polygon": outline(x, y)} for x, y in ((0.25, 0.75), (0.98, 0.5))]
+    truth: Any = {"objects": objects}
+    found = true_mention("tile", truth)
+    assert found.counts == {"ship": 2, "aircraft": 0}
+    assert found.boxes[1][1:] == pytest.approx((0.88, 0.45, 0.12, 0.1)), "the part inside"
+    taught = targets_of([nothing()], [found], [0], SIDE)
+    assert taught.known_BL.all()
+    assert taught.number_BLGG[0, 0].sum() == 2

@@ -18,6 +18,7 @@ from knowlip.models import load_model
 from knowlip.scio.passes import ScioConfig
 from knowlip.tasks.pretrain import pretrain
 from knowlip.tasks.vqa import Example, FinetuneConfig, finetune
+from knowlip.training.losses import ObjectiveConfig
 from tests.annotators.tiny_dataset import build_tiny_dataset
 from tests.benchmark.numbered import build
 from tests.training.runs import annotated, dataset, losses, start, tiny, train
@@ -137,6 +138,7 @@ def test_what_cannot_work_is_refused(dataset: Path, tmp_path: Path) -> None:
         ({"stage_steps": (0, 1, 1)}, "Stage 1 needs"),
         ({"vocabulary": tmp_path / "no.txt"}, "does not exist"),
         ({"model": replace(tiny(dataset, tmp_path).model, readout=True)}, "Nothing teaches the readout"),
+        ({"objectives": ObjectiveConfig(ground_from="truth")}, "has no truth: set objectives.ground_from"),
     ):
         with pytest.raises(ValueError, match=sentence):
             pretrain(tiny(dataset, tmp_path / "run", **changes))
