@@ -62,7 +62,7 @@ ARMS = {
         _RESNET, f"{_RESNET}, 40 epochs, 8 views", (*_LONGER, *_SEEN, *_TURNED, *_SPECKLED, *_ALL_WAYS)
     ),
     "resnet10t-seeds-groups": Arm(
-        _RESNET, f"{_RESNET}, 8 views", (*_CNN, *_SEEN, *_TURNED, *_SPECKLED, *_ALL_WAYS), seeds=3
+        _RESNET, f"{_RESNET}, 8 views", (*_CNN, *_SEEN, *_TURNED, *_SPECKLED, *_ALL_WAYS), seeds=2
     ),
     "resnet10t-random": Arm(_RESNET, _RESNET, (*_CNN, *_SEEN, *_TURNED, *_SPECKLED), "random"),
     "resnet10t-still-random": Arm(_RESNET, f"{_RESNET}, not augmented", (*_CNN, *_SEEN), "random"),

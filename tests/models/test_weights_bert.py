@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,20 @@ def test_every_layout_computes_the_same(
     assert "[DEC] and [ENC] are new" in report["resized"]["text_encoder.embeddings.word_embeddings.weight"]
     assert ("the file has no language-model head" in report["new"]) == (not head)
     assert all(".crossattention." in name for name in report["new"]["BERT has no cross-attention"])
+
+
+def test_a_decoder_that_reads_a_readout_starts_from_bert_too(tokenizer: TextTokenizer, tmp_path: Path) -> None:
+    torch.save(oracle(tokenizer).state_dict(), tmp_path / "pytorch_model.bin")
+    plain = ours(tokenizer)
+    model = KnowLIP(replace(plain.config, readout=True), tokenizer)
+    before = {name: one.clone() for name, one in model.state_dict().items() if ".recall." in name}
+    report = initialise(model, InitConfig(text=tmp_path))["text"]
+    assert {*report["new"]["BERT reads no readout"]} == {*before}
+    assert before
+    assert all(torch.equal(model.state_dict()[name], one) for name, one in before.items())
+    initialise(plain, InitConfig(text=tmp_path))
+    for name, one in plain.text_encoder.state_dict().items():
+        assert ".crossattention." in name or torch.equal(model.text_encoder.state_dict()[name][:-2], one[:-2]), name
 
 
 def test_new_words_keep_their_random_rows(tokenizer: TextTokenizer, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """BLIP files in both layouts against `transformers` with random weights."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,15 @@ def test_pre_trained(tokenizer: TextTokenizer, tmp_path: Path, width: int, tie: 
     assert set(report["dropped"]) >= {"momentum copy: made anew from the weights", "queue of features", "a constant"}
     other_width = "the file's decoder reads image tokens, this one text states of another width"
     assert set(report["new"]) == (set() if width == 32 else {other_width})
+
+
+def test_a_decoder_that_reads_a_readout_starts_from_blip_too(tokenizer: TextTokenizer, tmp_path: Path) -> None:
+    plain = ours(tokenizer, 32)
+    model = KnowLIP(replace(plain.config, readout=True), tokenizer)
+    new = load(model, pre_trained(tokenizer, 32)[2], tmp_path)["new"]
+    names = [name for name in model.state_dict() if ".recall." in name]
+    assert {*new["BLIP reads no readout"]} == {*names}
+    assert names
 
 
 def test_every_tensor_matters(tokenizer: TextTokenizer, tmp_path: Path) -> None:

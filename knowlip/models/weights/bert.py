@@ -22,6 +22,8 @@ from knowlip.models.weights.source import Source
 
 _WORDS = "embeddings.word_embeddings.weight"
 _HEAD = "cls.predictions."
+OF_READOUT = "recall."
+"""Of the decoder: its attention to what the readout knows (`model.readout`), which no other project has."""
 _SMALL = 20000
 """Published BERTs have more words."""
 
@@ -78,6 +80,8 @@ def convert_bert(source: Source, model: KnowLIP) -> Conversion:
         name = re.sub(r"^text_(encoder|decoder)\.", "", ours)
         if ".crossattention." in name:
             ledger.keep_new([ours], "BERT has no cross-attention")
+        elif name.startswith(OF_READOUT):
+            ledger.keep_new([ours], "BERT reads no readout")
         elif name.startswith("cls.") and not has_head:
             ledger.keep_new([ours], "the file has no language-model head")
         elif name == _WORDS or name == f"{_HEAD}decoder.bias":

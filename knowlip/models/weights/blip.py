@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 
 from knowlip.models.knowlip import KnowLIP
-from knowlip.models.weights.bert import check_text, place_positions, place_words
+from knowlip.models.weights.bert import OF_READOUT, check_text, place_positions, place_words
 from knowlip.models.weights.heads import check_heads
 from knowlip.models.weights.ledger import Conversion, WeightLedger
 from knowlip.models.weights.source import Source
@@ -113,6 +113,8 @@ def _place(ledger: WeightLedger, ours: str, names: dict[str, str], kind: Kind) -
             return ledger.keep_new([ours], "captioning weights have no encoder, whose self-attention is its own")
     elif ours.startswith("text_decoder."):
         # Salesforce wraps the decoder's transformer in `bert`, but not its language-model head.
+        if ours.startswith(f"text_decoder.{OF_READOUT}"):
+            return ledger.keep_new([ours], "BLIP reads no readout")
         if kind == "retrieval":
             return ledger.keep_new([ours], "retrieval weights have no decoder")
         name = ours if ours.startswith(HEAD) else f"{DECODER}{ours.removeprefix('text_decoder.')}"
