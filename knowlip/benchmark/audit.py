@@ -22,7 +22,18 @@ from knowlip.dataset.near_duplicates import CORRELATION, NearDuplicateFinder
 from knowlip.tasks.class_floors import Chips, answers
 from knowlip.tasks.labelled import tile_classes
 from knowlip.tasks.metrics import Estimate, proportion
-from knowlip.tasks.protocols import BOTH_SIDES, OWN, PROTOCOL_NAMES, RANDOM, Protocol, Split, own_split, parts, why_not
+from knowlip.tasks.protocols import (
+    BOTH_SIDES,
+    OWN,
+    PROTOCOL_NAMES,
+    RANDOM,
+    Protocol,
+    Split,
+    joined,
+    own_split,
+    parts,
+    why_not,
+)
 
 ROWS: Final = "dataset-audit.json"
 """File in `out` with rows and facts."""
@@ -64,6 +75,8 @@ def dataset_audit(config: DatasetAuditConfig) -> dict[str, Any]:
         finder.add(pixels)
         sizes.append((pixels.shape[1], pixels.shape[0]))
     groups = finder.groups()
+    # What tasks keep on one side: a model may know a place, or the rest of an image, as well as a copy.
+    apart = joined(groups, tiles["root_id"].to_numpy(str), tiles["block"].to_numpy(str))
     # Tiles without one class count among copies, but nobody can be asked for their class.
     known_classes = tile_classes(data, "category")
     classes = np.array([known_classes.get(tile_id, "") for tile_id in tile_ids], dtype=object)
@@ -72,14 +85,15 @@ def dataset_audit(config: DatasetAuditConfig) -> dict[str, Any]:
         "dataset": str(config.dataset),
         "tiles": len(tile_ids),
         "groups": _copies(tile_ids, groups, classes, splits),
+        "kept_together": {"groups": int(apart.max()) + 1, "largest": int(np.bincount(apart).max())},
         "classes": dict(sorted(Counter(name for name in classes if name).items())),
         "without_one_class": int((classes == "").sum()),
         "floors": {},
     }
     known = np.flatnonzero(classes != "")
-    chips = Chips(finder.thumbnails()[known], np.array(sizes)[known], classes[known], groups[known])
+    chips = Chips(finder.thumbnails()[known], np.array(sizes)[known], classes[known], apart[known])
     rows, facts["reasons"] = _floors(facts, chips, splits[known], config)
-    places = Places(data, tile_ids, groups, splits, config.seed)
+    places = Places(data, tile_ids, apart, splits, config.seed)
     for task, measure in (("detection", detection_floors), ("segmentation", segmentation_floors)):
         found = measure(places)
         facts[task] = {protocol: _plain(floors) for protocol, floors in found.items()}
@@ -104,7 +118,7 @@ def dataset_audit(config: DatasetAuditConfig) -> dict[str, Any]:
 
 def show(found: dict[str, Any]) -> str:
     """The audit for people."""
-    copies = found["groups"]
+    copies, together = found["groups"], found["kept_together"]
     lines = [
         f"{found['dataset']}: {found['tiles']:,} tiles, {copies['number']:,} groups of images that show the same "
         f"(the largest holds {copies['largest']}); {copies['with_a_copy']:.1%} of the tiles have a copy",
@@ -112,6 +126,8 @@ def show(found: dict[str, Any]) -> str:
         f"groups; {copies['held_out_with_a_copy_in_train']:,} tiles of val and test have a copy in train",
         f"labels that contradict each other within a group: {copies['conflicts']['tiles']:,} tiles in "
         f"{copies['conflicts']['groups']:,} groups",
+        f"kept on one side with copies apart (copies, parts of one image, one place): {together['groups']:,} groups, "
+        f"the largest holds {together['largest']}",
     ]
     for protocol, floors in found["floors"].items():
         cells = [f"{name} {value['top1']:.1%}" for name, value in floors.items()]

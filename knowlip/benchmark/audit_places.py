@@ -19,7 +19,7 @@ from knowlip.tasks.metrics.segmentation import (
     mean_iou,
     smoothed,
 )
-from knowlip.tasks.protocols import APART, FOLDS, OWN, Split, own_split, parts
+from knowlip.tasks.protocols import APART, FOLDS, OWN, Split, own_split, parts, why_not
 
 
 class Places:
@@ -28,13 +28,14 @@ class Places:
     Args:
         data: the data set.
         tile_ids: its accepted tiles.
-        groups: number of the group of tiles that show the same, of each.
+        groups: number of the group of tiles that stay on one side, of each.
         splits: split of each.
         seed: of nothing but the order of groups.
     """
 
     def __init__(self, data: Dataset, tile_ids: list[str], groups: np.ndarray, splits: np.ndarray, seed: int) -> None:
         self.data, self.tile_ids, self.groups, self.splits, self._seed = data, tile_ids, groups, splits, seed
+        self._not_apart = ""
 
     def reasons(self, task: str, found: Mapping[str, object]) -> dict[str, str]:
         """Why protocols of a task were not measured, as parts of sentences."""
@@ -43,11 +44,9 @@ class Places:
         if task == "detection" and not self.boxed:
             return {task: "no annotation is a part of its tile."}
         what = "boxes" if task == "detection" else "pixels with a class"
-        return {
-            f"{task}, {protocol}": f"there are no {what} to learn from or to ask about."
-            for protocol in (OWN, APART)
-            if protocol not in found
-        }
+        nothing = f"there are no {what} to learn from or to ask about."
+        why = {OWN: nothing, APART: self._not_apart or nothing}
+        return {f"{task}, {protocol}": said for protocol, said in why.items() if protocol not in found}
 
     def protocols(self, numbers: list[int]) -> Iterator[tuple[str, list[Split]]]:
         """Ways to split some tiles into those to learn from and those to measure."""
@@ -55,10 +54,10 @@ class Places:
         learn, ask = (chosen[part] for part in own_split(self.splits[chosen]))
         if len(learn) and len(ask):
             yield OWN, [(learn, ask)]
-        there = len({*self.groups[chosen].tolist()})
-        if there >= 2:
-            folds = parts("groups", None, self.groups[chosen], min(FOLDS, there), self._seed)
-            yield APART, [(chosen[a], chosen[b]) for a, b in folds]
+        groups = self.groups[chosen]
+        self._not_apart = why_not("groups", None, groups) if len(groups) else ""
+        if len(groups) and not self._not_apart:  # as the tasks divide, or refuse to
+            yield APART, [(chosen[a], chosen[b]) for a, b in parts("groups", None, groups, FOLDS, self._seed)]
 
     def clusters(self, numbers: np.ndarray) -> list[str]:
         """Group of each tile, as text."""

@@ -22,7 +22,7 @@ from knowlip.base.parsing import stage_config
 from knowlip.base.progress import say
 from knowlip.base.recipes import load_recipe
 from knowlip.base.rows import MARKS, MARKS_TOLD, Json, Results, Row, read_results
-from knowlip.base.settings import plain, same_or_refuse
+from knowlip.base.settings import plain, same_or_refuse, without
 from knowlip.benchmark.evaluate import short_name, weights_of
 from knowlip.benchmark.settings import BenchRunConfig
 from knowlip.dataset import Dataset
@@ -51,7 +51,14 @@ _SAID_BESIDE: Final = (
     ),
 )
 """Files that are read beside weights."""
-_BEGUN: Final = ("config.yaml", METRICS)
+CONFIG: Final = "config.yaml"
+"""Settings of a run folder, as the training saves them."""
+_ELSEWHERE: Final = (
+    *("dataset", "out", "cache", "workers", "pictures", "log_every", "checkpoint_every", "keep_steps", "loggers"),
+    *("accelerator", "devices", "num_nodes", "strategy", "compile", "checkpoint_activations"),
+)
+"""Settings of a run that may be others than those of the command, because a run may go on with others."""
+_BEGUN: Final = (CONFIG, METRICS)
 """What a run folder holds whose training has begun."""
 _PICTURES: Final = 24
 
@@ -99,7 +106,7 @@ def bench_run(config: BenchRunConfig) -> dict[str, Any]:
             trained += 1
         if trained:
             _check_unchanged(config, base, made_with)
-        return _write(config, task, base.split_name, places, made_with) | {"runs": len(places), "trained": trained}
+        return _write(config, task, base, places, made_with) | {"runs": len(places), "trained": trained}
 
 
 def bench_settings(config: BenchRunConfig) -> dict[str, Any]:
@@ -141,14 +148,36 @@ _SAME: Final = ("dataset_fingerprint", "measured_fingerprint", "labels_sha256", 
 """What a task says that it read: the same in all runs of a folder."""
 
 
-def _check_same(singles: Mapping[str, Results]) -> None:
-    """Raise `ValueError` where runs read other tiles, labels, captions or questions than others."""
+def _check_same(singles: Mapping[str, Results], made_with: Mapping[str, Any]) -> None:
+    """Raise `ValueError` where runs read other tiles, labels, captions or questions than others, or other tiles than
+    those of the command."""
     first = next(iter(singles))
     for name, found in singles.items():
+        tiles = found.setup.get("dataset_fingerprint")
+        if tiles is not None and tiles != made_with["dataset_fingerprint"]:
+            raise ValueError(f"{name} was made with other tiles than those of this data set: delete it and run again.")
         for key in _SAME:
             then, now = singles[first].setup.get(key), found.setup.get(key)
             if None not in (then, now) and then != now:
                 raise ValueError(f"{name} was made with another {key} than {first}: delete one of them.")
+
+
+def _check_made_here(place: Place, expected: MeasuredConfig) -> None:
+    """Raise `ValueError` where a finished run is not the seed and fold, or of the settings, that its folder stands for:
+    one that was copied from elsewhere would be pooled as what it is not."""
+    path = place.folder / CONFIG
+    saved = read_yaml(path, f"{place.folder} lacks its {CONFIG}: delete it and give the command again.")
+    if not isinstance(saved, Mapping):
+        raise ValueError(f"{path} holds no settings: delete {place.folder} and give the command again.")
+    free = (*_ELSEWHERE, *expected.measured_with)
+    then, now = without(dict(saved), free), without(plain(expected), free)
+    # A former version lacked some settings, or called them otherwise: what both know is compared.
+    for key in sorted(then.keys() & now.keys()):
+        if then[key] != now[key]:
+            raise ValueError(
+                f"{place.folder} is the run of {key} {then[key]!r}, and here {now[key]!r} belongs: it was copied or "
+                "changed. Delete it and give the command again."
+            )
 
 
 def show(result: Mapping[str, Any]) -> str:
@@ -255,14 +284,22 @@ def _places(config: BenchRunConfig) -> Iterator[Place]:
 
 
 def _write(
-    config: BenchRunConfig, task: BenchTask, split: str, places: Sequence[Place], made_with: Mapping[str, Any]
+    config: BenchRunConfig,
+    task: BenchTask,
+    base: MeasuredConfig,
+    places: Sequence[Place],
+    made_with: Mapping[str, Any],
 ) -> dict[str, Any]:
     """rows.json and bench.html."""
+    split = base.split_name
     name, label = config.name or config.data.resolve().name, config.label or short_name(config.encoder)
     for seed in range(config.seeds):
         check_folds([one.folder for one in places if one.seed == seed], config.protocol != "own")
+    if any((one.folder / CONFIG).is_file() for one in places):  # else the task saves no settings to compare
+        for place in places:
+            _check_made_here(place, replace(base, out=place.folder, fold=place.fold, seed=place.seed))
     single = {str(one.folder.relative_to(config.out)): read_results(one.folder / METRICS) for one in places}
-    _check_same(single)
+    _check_same(single, made_with)
     by_seed = [
         task.rows([one.folder for one in places if one.seed == seed], name, split, label)
         for seed in range(config.seeds)

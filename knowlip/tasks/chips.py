@@ -68,12 +68,19 @@ class ChipWindow:
                 raise ValueError("A window hides the size of chips: give hide_size yes, or no window.")
             return cls(sides, None, "stretched to the input" if differ else "whole tiles")
         metres = index["metres_per_pixel"].to_numpy(float)
-        known = bool((np.isfinite(metres) & (metres > 0)).all())
+        said = np.isfinite(metres) & (metres > 0)
+        known = bool(said.all())
         metres = metres if known else np.ones(len(sides))
         ground = float((sides.min(1) * metres).min()) if window is None else window
         if not ground > 0 or (side := np.rint(ground / metres).astype(int)).min() < 1:
             raise ValueError(f"A window of {ground:g} {'m' if known else 'px'} holds no pixel of some tile.")
-        return cls(sides, side, f"one window of {ground:g} {'m' if known else 'px'} on all")
+        # Pixels in place of the metres that most tiles say would be a window of another size without a word.
+        why = f", as {int((~said).sum())} of {len(said)} tiles do not say the size of their pixels"
+        return cls(
+            sides,
+            side,
+            f"one window of {ground:g} {'m' if known else 'px'} on all{why if 0 < said.sum() < len(said) else ''}",
+        )
 
     @property
     def visible_T2(self) -> np.ndarray:

@@ -61,7 +61,7 @@ def voted(seeds: Sequence[pd.DataFrame]) -> pd.DataFrame:
         seeds: predictions of the same tiles, a training each.
 
     Raises:
-        ValueError: they are of other tiles, groups or classes.
+        ValueError: they are of other tiles, groups or classes, or hold no probability for each class.
     """
     fixed = ["class", "group", "classes"]
     first, *others = (one.sort_values("tile_id", ignore_index=True) for one in seeds)
@@ -69,6 +69,14 @@ def voted(seeds: Sequence[pd.DataFrame]) -> pd.DataFrame:
         same = len(one) == len(first) and (one["tile_id"] == first["tile_id"]).all()
         if not (same and all([*map(list, one[name])] == [*map(list, first[name])] for name in fixed)):
             raise ValueError("Seeds have measured other tiles, groups or classes: they cannot answer together.")
+    for one in (first, *others):
+        if not all(
+            len(row) == len(names) and np.isfinite(row).all()
+            for row, names in zip(one["probabilities"], one["classes"])
+        ):
+            raise ValueError(
+                "Predictions of a seed hold no probability for each class: delete its runs and do them again."
+            )
     mean = [np.mean(rows, 0) for rows in zip(*(one["probabilities"] for one in (first, *others)))]
     orders = [np.argsort(-row, kind="stable")[: max(TOP)] for row in mean]
     said = [[names[number] for number in order] for names, order in zip(first["classes"], orders)]

@@ -216,9 +216,14 @@ class Classification(FinetunedTask[LabelledImages]):
                 f"The window shows {self.window.shown:.0%} of the typical chip ({self.window.told}): a larger one "
                 "(--window) shows more of the target, and of its size what the floor 'chip size in the window' says."
             )
-        if strange := self._strange:
-            found.append(f"{strange} measured tiles are of classes without a training tile: none can be right.")
-        return found
+        return found + ([self._unknown] if self._unknown else [])
+
+    @property
+    def _unknown(self) -> str:
+        """What every figure must say of measured classes that nobody learned; "" where all were."""
+        names = sorted({*self.names[self.ask].astype(str)} - {*self.classes})
+        told = f"{self._strange} measured tiles are of classes without a training tile ({', '.join(names)}): none"
+        return f"{told} can be right." if names else ""
 
     @property
     def _strange(self) -> int:
@@ -284,7 +289,7 @@ class Classification(FinetunedTask[LabelledImages]):
     def _note(self) -> str:
         """What must be said beside every figure."""
         hidden = "" if self.window.side_T is None else f"Chip size is hidden ({self.window.told})."
-        return " ".join(one for one in (self.division.note, hidden, self.unseen.note) if one)
+        return " ".join(one for one in (self.division.note, hidden, self._unknown, self.unseen.note) if one)
 
     def measure(self, classifier: Classifier) -> Any:
         """What is said of every tile that was kept aside, see :mod:`knowlip.tasks.class_rows`."""

@@ -54,7 +54,7 @@ from knowlip.tasks.detect_rows import (
     write_tables,
 )
 from knowlip.tasks.detect_settings import DetectConfig
-from knowlip.tasks.detect_sides import DetectSides
+from knowlip.tasks.detect_sides import DetectSides, check_named, other_pixels
 from knowlip.tasks.finetuned import FinetunedTask
 from knowlip.tasks.metrics.boxes import coco_scores
 from knowlip.tasks.objects import ClassMap, TileObjects, inshore_tiles, read_objects
@@ -122,6 +122,7 @@ class Detection(FinetunedTask[BoxedImages]):
         self.data = Dataset(config.dataset)
         self.measured = Dataset(config.test_on) if config.test_on else self.data
         names = ClassMap(config.classes, "object" if config.single_class else "")
+        check_named(config, self.data, self.measured)
         self.sides = DetectSides.of(config, self.data, self.measured, names)
         self.objects, self.truth = self.sides.objects, self.sides.truth
         classes = sorted({name for tile in self.sides.train for name in self.objects[tile].classes})
@@ -147,13 +148,17 @@ class Detection(FinetunedTask[BoxedImages]):
                 f"{below + patch}."
             )
         detector.backbone.checkpointing = config.checkpoint_activations
-        self.learned = [Learned(self.data.fingerprint, self.sides.train)]
+        block = dict(zip(self.data.tiles()["tile_id"], self.data.tiles()["block"].astype(str)))
+        blocks = sorted({block[tile] for tile in self.sides.train})
+        self.learned, self._begun = [Learned(self.data.fingerprint, self.sides.train, blocks)], ""
         if config.init_from is not None:
             before = read_weights(detector, config.init_from)
-            check_learned(
-                before, self.measured.fingerprint, self.sides.division.group_of, self.sides.test, config.init_from
+            test = dict(zip(aside["tile_id"].astype(str), aside["block"].astype(str)))
+            self._begun = check_learned(
+                before, self.measured.fingerprint, self.sides.division.group_of, test, config.init_from
             )
             self.learned += before
+        self._pixels = other_pixels(self.data, self.sides.train, self.measured, self.sides.test)
         module = DetectorModule(detector.to(engine.device))
         self.module = Averaged(module, config.ema) if config.ema else module
         self.order = Order(len(self.sides.train), min(config.batch_size, len(self.sides.train)), config.seed)
@@ -192,7 +197,9 @@ class Detection(FinetunedTask[BoxedImages]):
         say(f"{len(self.sides.train)} tiles to learn from, {len(self.sides.test)} to measure, {self.sides.left or ''}")
 
     def cautions(self) -> list[str]:
-        return [self._strange] if self._strange else []
+        empty = all(one.ignored.all() for one in self.truth.values())
+        none = "No measured tile of this part has an object that is to be found: it has no figures of its own."
+        return [one for one in (self._strange, self._pixels, self._begun, none if empty else "") if one]
 
     def state(self) -> dict[str, Any]:
         return {"cpu_seconds": self.cpu_seconds}
@@ -288,7 +295,8 @@ class Detection(FinetunedTask[BoxedImages]):
     @property
     def _note(self) -> str:
         """What must be said beside every figure of the model."""
-        return " ".join(one for one in (self.sides.division.note, self._strange, self.unseen.note) if one)
+        said = (self.sides.division.note, self._strange, self._pixels, self._begun, self.unseen.note)
+        return " ".join(one for one in said if one)
 
 
 def settle_counts(folder: Path, data: Dataset, label: str = "category", precision: str = "bf16") -> CountScores:
@@ -307,7 +315,12 @@ def settle_counts(folder: Path, data: Dataset, label: str = "category", precisio
     detector = load_detector(folder := model_folder(folder))
     tiles = data.tiles()
     known = [str(tile) for tile in tiles[tiles["accepted"]]["tile_id"]]
-    check_learned(learned_by(folder), data.fingerprint, {tile: tile for tile in known}, known, folder)
+    block = dict(zip(tiles["tile_id"].astype(str), tiles["block"].astype(str)))
+    said = check_learned(
+        learned_by(folder), data.fingerprint, {one: one for one in known}, {one: block[one] for one in known}, folder
+    )
+    if said:
+        say(f"note: {said}")
     truth, _ = read_objects(data, known, label, ClassMap({name: name for name in detector.classes}, ""))
     if not any(len(one) for one in truth.values()):
         raise ValueError(f"{data.path} has no {' and no '.join(detector.classes)} to count.")

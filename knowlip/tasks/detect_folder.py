@@ -19,6 +19,7 @@ from knowlip.tasks.count_scores import CountScores, read_count_scores
 from knowlip.tasks.runs import MeasuredConfig
 from knowlip.tasks.saved import SavedKind
 from knowlip.tasks.taught_on import ENTRY, TaughtOn, read_taught_on
+from knowlip.tasks.unseen import same_places
 
 _SAVED = SavedKind("detector", {"encoder": str, "size": int | None, "classes": list, "detector": dict, "learned": list})
 
@@ -31,6 +32,8 @@ class Learned:
 
     dataset_fingerprint: str
     tiles: Sequence[str]
+    blocks: Sequence[str] | None = None
+    """Places, or images, that they are of; None in cards of before that was kept."""
 
 
 def save_detector(
@@ -141,7 +144,12 @@ def learned_by(folder: Path) -> list[Learned]:
         ValueError: no detector, or a broken card.
     """
     card = _card(model_folder(folder))
-    return [Learned(str(one["dataset_fingerprint"]), [str(tile) for tile in one["tiles"]]) for one in card["learned"]]
+    found = []
+    for one in card["learned"]:
+        blocks = one.get("blocks")
+        known = None if blocks is None else [str(block) for block in blocks]
+        found.append(Learned(str(one["dataset_fingerprint"]), [str(tile) for tile in one["tiles"]], known))
+    return found
 
 
 def weights_sha256(folder: Path) -> str:
@@ -150,16 +158,24 @@ def weights_sha256(folder: Path) -> str:
 
 
 def check_learned(
-    learned: Sequence[Learned], fingerprint: str, group_of: Mapping[str, str], test: Sequence[str], folder: Path
-) -> None:
-    """Raise `ValueError` where a detector has learned from tiles to be measured, or from copies of them.
+    learned: Sequence[Learned],
+    fingerprint: str,
+    group_of: Mapping[str, str],
+    test: Mapping[str, str],
+    folder: Path,
+) -> str:
+    """What cannot be compared of what a detector has learned from, as a sentence; "" where all could be.
 
     Args:
         learned: what it has learned from.
         fingerprint: of the data set that is measured.
         group_of: tile of that set -> group of near copies.
-        test: tiles to be measured.
+        test: tile to be measured -> its block.
         folder: of the detector, for the message.
+
+    Raises:
+        ValueError: it has learned from tiles to be measured or from copies of them, or in another data set from the
+            same images or places.
     """
     asked = {group_of[tile] for tile in test}
     for one in learned:
@@ -170,6 +186,18 @@ def check_learned(
                 f"The detector of {folder} has learned from {len(shared)} of the tiles to be measured, or from copies "
                 f"of them (first: {shared[0]}): measure the fold that it was measured on."
             )
+        # Another import of the same images, or a set that holds them as a part, has another fingerprint.
+        if not known and one.blocks and (same := sorted(same_places(test.values(), one.blocks))):
+            raise ValueError(
+                f"The detector of {folder} has learned, in another data set, from {len(same)} of the images or places "
+                f"to be measured (first: {same[0]}): measure on others."
+            )
+    if any(one.blocks is None and one.dataset_fingerprint != fingerprint for one in learned):
+        return (
+            "The detector that training went on from does not say which images of other data sets it learned from: "
+            "that they are none of the measured ones cannot be assured."
+        )
+    return ""
 
 
 def model_folder(folder: Path) -> Path:
@@ -180,7 +208,10 @@ def model_folder(folder: Path) -> Path:
 def _card(folder: Path) -> dict[str, Any]:
     card = _SAVED.read_card(folder)
     learned = all(
-        isinstance(one, dict) and isinstance(one.get("tiles"), list) and "dataset_fingerprint" in one
+        isinstance(one, dict)
+        and isinstance(one.get("tiles"), list)
+        and isinstance(one.get("blocks"), list | None)
+        and "dataset_fingerprint" in one
         for one in card["learned"]
     )
     _SAVED.require(learned and bool(card["classes"]), folder)

@@ -1,8 +1,9 @@
 """Which tiles a detection learns from, follows its training by and measures, and what is left out on the way."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from knowlip.tasks.detect_settings import DetectConfig
 from knowlip.tasks.objects import ClassMap, TileObjects, read_objects
 from knowlip.tasks.protocols import Division, divide
 from knowlip.tasks.unseen import same_places
+
+_SAME_PIXELS: Final = 1.25
+"""Ratio up to which pixels count as of one size."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,12 @@ class DetectSides:
             )
         everything, left = read_objects(data, own, config.label, names)
         truth, unasked = read_objects(measured, aside.test, config.label, names)
+        if config.protocol == "own" and all(one.ignored.all() for one in truth.values()):
+            others = ", ".join(f"{count} {reason}" for reason, count in unasked.items())
+            raise ValueError(
+                f"None of the {len(truth)} tiles to measure of {measured.path} has an object that is to be found"
+                f"{f' (objects left out: {others})' if others else ''}: nothing can be measured."
+            )
         counted = {f"objects {reason}": count for reason, count in left.items()}
         counted |= {f"measured objects {reason}": count for reason, count in unasked.items()}
         counted |= {"training tiles that are images to be measured": shared} if shared else {}
@@ -109,3 +119,29 @@ def _followed(
     chosen = {groups[at] for at in drawn}
     held = [tile_id for tile_id in tile_ids if group_of[tile_id] in chosen]
     return [tile_id for tile_id in tile_ids if group_of[tile_id] not in chosen], held
+
+
+def check_named(config: DetectConfig, *sets: Dataset) -> None:
+    """Raise `ValueError` where `classes` names what no annotation is called: a slip of the pen leaves a class out."""
+    there = {str(name) for data in sets for name in data.annotations()[config.label].unique()} - {""}
+    if absent := sorted({*config.classes} - there):
+        raise ValueError(
+            f"No object of {' or '.join(dict.fromkeys(str(data.path) for data in sets))} is called "
+            f"{' or '.join(map(repr, absent))}, as classes says: there are {', '.join(sorted(there)) or 'none'}."
+        )
+
+
+def other_pixels(data: Dataset, train: Sequence[str], measured: Dataset, test: Sequence[str]) -> str:
+    """That tiles to learn from and to measure have pixels of another size, as a sentence; "" where they have not, or
+    one of them does not say it."""
+    sizes = []
+    for one, tiles in ((data, train), (measured, test)):
+        table = one.tiles()
+        sizes.append(table["metres_per_pixel"][table["tile_id"].isin({*tiles})].to_numpy(float))
+    if not all(len(some) and np.isfinite(some).all() and some.min() > 0 for some in sizes):
+        return ""
+    (low, high), (least, most) = ((float(some.min()), float(some.max())) for some in sizes)
+    if least <= _SAME_PIXELS * high and low <= _SAME_PIXELS * most:
+        return ""
+    here, there = (f"{a:g} m" if a == b else f"{a:g} to {b:g} m" for a, b in ((low, high), (least, most)))
+    return f"Pixels are {here} in training and {there} in what is measured, and no tile is resampled for that."

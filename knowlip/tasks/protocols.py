@@ -165,7 +165,7 @@ def why_not(protocol: Protocol, strata: np.ndarray | None, groups: np.ndarray, f
         return f"a class has {rarest} tiles, fewer than {folds} parts." if rarest < folds else ""
     largest = int(np.unique(groups, return_counts=True)[1].max())
     if largest * folds > 2 * count:
-        return f"one group of images that show the same holds {largest} of {count}, more than two parts."
+        return f"one group (copies, one image or place) holds {largest} of {count} tiles, more than two parts."
     if strata is None:
         there = len(np.unique(groups))
         return f"there are {there} groups of copies, fewer than {folds} parts." if there < folds else ""

@@ -159,6 +159,23 @@ def test_a_clean_set_is_called_clean(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "holds something else" in capsys.readouterr().err
 
 
+def test_tiles_of_one_image_stand_on_one_side(tmp_path: Path) -> None:
+    """Tiles of an image look alike without being copies: apart from each other they would tell its class by heart."""
+    rng = np.random.default_rng(10)
+    for number in range(24):
+        folder = tmp_path / "set" / RNG_CLASSES[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        common = np.tile(rng.normal(0, 30, (32, 32)), (2, 2))
+        pixels = np.clip(120 + common + rng.normal(0, 20, (64, 64)), 1, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    line = ["dataset", "import", str(tmp_path / "set"), "--format", "folder", "--tile_px", "32"]
+    assert main([*line, "--out", str(tmp_path / "data")]) == 0
+    found = dataset_audit(DatasetAuditConfig(tmp_path / "data"))
+    assert (found["groups"]["number"], found["kept_together"]) == (96, {"groups": 24, "largest": 4})
+    assert found["floors"][RANDOM]["pixels, 1-NN"]["top1"] > 0.95
+    assert found["floors"][APART]["pixels, 1-NN"]["top1"] < 0.75
+
+
 # ---- places -------------------------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ import pytest
 from knowlip.base.files import write_json
 from knowlip.base.parsing import stage_config
 from knowlip.base.rows import Results, Row, read_results
+from knowlip.base.settings import save_config
 from knowlip.benchmark import run as bench
 from knowlip.benchmark.evaluate import short_name
 from knowlip.benchmark.run import BenchRunConfig, over_seeds, weights_sha256
@@ -45,6 +46,7 @@ def toy(config: ToyConfig) -> Mapping[str, Any]:
     calls.append((config.seed, config.fold))
     rng = np.random.default_rng([config.seed, config.fold])
     config.out.mkdir(parents=True)
+    save_config(config.out / "config.yaml", config)
     right = (rng.random(20) < config.level).tolist()
     write_json(config.out / "right.json", {"right": right, "group": [f"{config.fold}-{i // 4}" for i in range(20)]})
     ids = Dataset(config.dataset).tiles()["tile_id"].tolist()
@@ -221,6 +223,49 @@ def test_runs_that_read_other_items_have_no_rows(
         Results((), {"toy": {}}, {"said_sha256": said}, {}).write(path)
     assert main(command) == 2
     assert "seed-0/fold-2 was made with another said_sha256" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "why"),
+    [
+        ("seed-0/fold-0", "seed-1/fold-0", "run of seed 0, and here 1 belongs"),
+        ("seed-0", "seed-1", "run of seed 0, and here 1 belongs"),
+        ("other/seed-1/fold-0", "seed-1/fold-0", "run of level 0.9, and here 0.5 belongs"),
+    ],
+)
+def test_runs_that_were_copied_from_elsewhere_are_not_pooled(
+    command: list[str], source: str, target: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A seed copied to make two of it, and a fold of another run: their figures are not those of this one."""
+    assert main([*command, "--seeds", "2"]) == 0
+    runs, other = tmp_path / "runs", tmp_path / "runs" / "other"
+    elsewhere = [str(other) if one == str(runs) else one for one in command]
+    assert main([*elsewhere, "--seeds", "2", "--settings", "level=0.9"]) == 0
+    shutil.rmtree(runs / target)
+    shutil.copytree(runs / source, runs / target)
+    capsys.readouterr()
+    assert main([*command, "--seeds", "2"]) == 2
+    assert why in capsys.readouterr().err
+
+
+def test_a_finished_run_without_its_settings_is_not_pooled(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command) == 0
+    (tmp_path / "runs" / "seed-0" / "fold-1" / "config.yaml").unlink()
+    assert main(command) == 2
+    assert "lacks its config.yaml" in capsys.readouterr().err
+
+
+def test_finished_runs_of_other_tiles_have_no_rows(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command) == 0
+    for path in (tmp_path / "runs").glob("seed-*/fold-*/metrics.json"):
+        found = json.loads(path.read_text())
+        path.write_text(json.dumps({**found, "setup": {"dataset_fingerprint": "another"}}))
+    assert main(command) == 2
+    assert "other tiles than those of this data set" in capsys.readouterr().err
 
 
 def test_seeds_of_other_numbers_say_so() -> None:

@@ -122,6 +122,14 @@ def test_a_window_of_metres_holds_the_same_ground(chips: Dataset, monkeypatch: p
     assert found.side_T.tolist() == [60, 30] * 4
 
 
+def test_metres_that_only_some_tiles_say_are_told_to_be_pixels(chips: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiles = chips.tiles()
+    tiles["metres_per_pixel"] = np.where(tiles.index == 0, np.nan, 0.5)
+    monkeypatch.setattr(chips, "tiles", lambda: tiles)
+    found = ChipWindow.of(chips, tiles["tile_id"].to_list(), "auto", 20)
+    assert found.told == "one window of 20 px on all, as 1 of 8 tiles do not say the size of their pixels"
+
+
 @pytest.mark.parametrize(
     ("hide", "window", "words"),
     [

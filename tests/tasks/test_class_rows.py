@@ -96,6 +96,9 @@ def test_seeds_that_answer_together_average_their_probabilities() -> None:
         voted([first, second.iloc[1:]])
     with pytest.raises(ValueError, match="other tiles, groups or classes"):
         voted([first, second.assign(classes=[NAMES[::-1]] * len(second))])
+    for broken in ([0.5, 0.5], [0.5, 0.5, np.nan]):
+        with pytest.raises(ValueError, match="no probability for each class"):
+            voted([first, second.assign(probabilities=[broken] * len(second))])
 
 
 def test_folds_are_pooled_and_a_tile_counts_once(tmp_path: Path) -> None:

@@ -299,6 +299,22 @@ def test_folds_measure_every_tile_once_and_have_rows_together(dataset: Path, tmp
     assert (folders[0] / "pictures" / "confusion.png").is_file()
 
 
+def test_measured_classes_that_nobody_learned_are_told_in_every_row(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test, read = {*Dataset(dataset).tiles("test")["tile_id"]}, Dataset.annotations
+
+    def other(self: Dataset) -> pd.DataFrame:
+        table = read(self)
+        capital = table["tile_id"].isin(test) & (table["category"] == "rows")
+        return table.assign(category=table["category"].mask(capital, "Rows"))
+
+    monkeypatch.setattr(Dataset, "annotations", other)
+    result = classify(config(dataset, tmp_path / "run", encoder="pixels:8", size=None, mode="knn", neighbours=3))
+    told = "10 measured tiles are of classes without a training tile (Rows): none can be right."
+    assert all(told in str(row["note"]) for row in result["rows"] if not str(row["encoder"]).startswith("floor:"))
+
+
 def test_seeds_together_are_rows_of_the_model_alone(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,7 +22,7 @@ from knowlip.tasks.count_scores import ENTRY
 from knowlip.tasks.detect import BENCH, DetectConfig, Detection, detect, predictions, settle_counts, show
 from knowlip.tasks.detect_batches import View, batched
 from knowlip.tasks.detect_curve import read_curve
-from knowlip.tasks.detect_folder import detector_count_scores, load_detector, read_weights
+from knowlip.tasks.detect_folder import Learned, check_learned, detector_count_scores, load_detector, read_weights
 from knowlip.tasks.detect_pictures import FALSE_ALARM, MISSED, RIGHT, draw_boxes
 from knowlip.tasks.detect_rows import (
     FOUND_SCHEMA,
@@ -38,6 +38,7 @@ from knowlip.tasks.detect_rows import (
     truth_table,
     write_tables,
 )
+from knowlip.tasks.detect_sides import other_pixels
 from knowlip.tasks.metrics.boxes import CORNERS, coco_scores
 from knowlip.tasks.metrics.intervals import ALL_ALIKE
 from knowlip.tasks.objects import ClassMap, TileObjects, inshore_tiles, read_objects
@@ -240,6 +241,9 @@ def test_a_run_is_measured_kept_drawn_and_goes_on(boxed: Path, tmp_path: Path) -
     torch.testing.assert_close(here[:, :prefix], there[:, :prefix])
     with pytest.raises(ValueError, match=r"has learned from .* of the tiles to be measured"):
         detect(config(boxed, tmp_path / "leak", init_from=out, protocol="groups"))
+    # The very same images, imported under another name, have another fingerprint.
+    with pytest.raises(ValueError, match=r"has learned, in another data set, from \d+ of the images"):
+        detect(config(coco_set(tmp_path / "again", 40, 0), tmp_path / "leak", init_from=out, protocol="groups"))
     with pytest.raises(ValueError, match="another encoder, size or head"):
         detect(config(boxed, tmp_path / "other", init_from=out, detector={"width": 32}))
     (out / "model" / "detector.json").write_text("{}")
@@ -355,7 +359,8 @@ def test_another_set_is_measured_with_its_classes_mapped(boxed: Path, tmp_path: 
         ({"label": "name"}, "label must be"),
         ({"scale": (1.2, 0.8)}, "two rising positive numbers"),
         ({"shots": 99}, "only .* training tiles have objects"),
-        ({"classes": {"ship": "ship"}}, "No object of"),
+        ({"classes": {"ship": "ship"}}, "No object of .* is called 'ship', as classes says: there are bar"),
+        ({"classes": {"bar": "bar", "Bar": "bar"}}, "No object of .* is called 'Bar'"),
         ({"encoder": "random:resnet10t"}, "no plain Vision Transformer"),
         ({"size": 60}, r"size 60 is no multiple of .* take 48 or 64"),
     ],
@@ -363,6 +368,38 @@ def test_another_set_is_measured_with_its_classes_mapped(boxed: Path, tmp_path: 
 def test_what_cannot_work_is_one_sentence(changes: dict[str, Any], words: str, boxed: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=words):
         detect(config(boxed, tmp_path / "run", **changes))
+
+
+def test_measured_tiles_without_an_object_are_refused_before_training(
+    boxed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hours of training would end in no figure and no word."""
+    test, read = {*Dataset(boxed).tiles("test")["tile_id"]}, Dataset.annotations
+    monkeypatch.setattr(Dataset, "annotations", lambda self: (table := read(self))[~table["tile_id"].isin(test)])
+    settings = config(boxed, tmp_path / "run")
+    with pytest.raises(ValueError, match=f"None of the {len(test)} tiles to measure .* nothing can be measured"):
+        Detection(settings, Engine(settings))
+
+
+def test_pixels_of_another_size_are_told_in_every_row(boxed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, tiles = Dataset(boxed), Dataset(boxed).tiles()
+    train, test = tiles["tile_id"][:20].tolist(), tiles["tile_id"][20:].tolist()
+    assert other_pixels(data, train, data, test) == "", "this set does not say them"
+    sizes = np.where(np.arange(len(tiles)) < 20, 1.0, 3.0)
+    monkeypatch.setattr(data, "tiles", lambda: tiles.assign(metres_per_pixel=sizes))
+    assert "Pixels are 1 m in training and 3 m in what is measured" in other_pixels(data, train, data, test)
+    monkeypatch.setattr(data, "tiles", lambda: tiles.assign(metres_per_pixel=np.where(sizes > 1, 1.2, 1.0)))
+    assert other_pixels(data, train, data, test) == ""
+
+
+def test_what_former_detectors_do_not_say_of_their_images_is_told(tmp_path: Path) -> None:
+    group, test = {"a": "g", "b": "h"}, {"a": "set-0123456789abcdef"}
+    before = [Learned("other", ["x"], None)]
+    assert "cannot be assured" in check_learned(before, "this", group, test, tmp_path)
+    assert check_learned([Learned("other", ["x"], ["city-1"])], "this", group, test, tmp_path) == ""
+    assert check_learned([Learned("this", ["b"], None)], "this", group, test, tmp_path) == ""
+    with pytest.raises(ValueError, match="in another data set"):
+        check_learned([Learned("other", ["x"], ["mix-0123456789abcdef"])], "this", group, test, tmp_path)
 
 
 def test_small_and_empty_are_left_out_only_where_asked_for(boxed: Path, tmp_path: Path) -> None:

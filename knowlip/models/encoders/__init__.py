@@ -80,4 +80,19 @@ def open_encoder(
         )
     load = kinds[kind].load
     drawn = {"seed": seed} if "seed" in signature(load).parameters else {}
-    return cast(Encoder, load(rest, device, size, **drawn))
+    encoder = cast(Encoder, load(rest, device, size, **drawn))
+    if size is not None:
+        _check_whole_patches(encoder, text)
+    return encoder
+
+
+def _check_whole_patches(encoder: Encoder, name: str) -> None:
+    """Raise `ValueError` where the input asked for ends within a patch: timm leaves such a rest out without a word, and
+    what is said of pixels is stretched over it."""
+    embed, side = getattr(encoder.module, "patch_embed", None), encoder.pixels.size
+    patch = getattr(embed, "patch_size", None)
+    patch = patch[0] if isinstance(patch, tuple) else patch
+    if isinstance(patch, int) and side % patch and not getattr(embed, "dynamic_img_pad", False):
+        below = side // patch * patch
+        wanted = f"{below} or {below + patch}" if below else f"{patch}"
+        raise ValueError(f"size {side} is no multiple of the patches of {name} ({patch} px): take {wanted}.")

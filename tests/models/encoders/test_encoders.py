@@ -122,6 +122,15 @@ def test_ours_computes_what_the_model_does(folder: Path) -> None:
     assert larger.pixels.size == 64
 
 
+def test_an_input_that_ends_within_a_patch_is_refused() -> None:
+    """timm leaves the last pixels out without a word, and a segmentation is stretched over them."""
+    with pytest.raises(ValueError, match=r"size 60 is no multiple of the patches of .* \(16 px\): take 48 or 64"):
+        open_encoder("random:vit_tiny_patch16_224", size=60)
+    with pytest.raises(ValueError, match="take 16"):
+        open_encoder("random:vit_tiny_patch16_224", size=8)
+    assert open_encoder("random:vit_tiny_patch16_224", size=64).pixels.size == 64
+
+
 @pytest.mark.parametrize(
     ("tag", "saw"),
     [
