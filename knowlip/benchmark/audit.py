@@ -118,6 +118,7 @@ def dataset_audit(config: DatasetAuditConfig) -> dict[str, Any]:
 
 def show(found: dict[str, Any]) -> str:
     """The audit for people."""
+    # Copies are what the first lines are about; what floors keep on one side is more, and stands apart from them.
     copies, together = found["groups"], found["kept_together"]
     lines = [
         f"{found['dataset']}: {found['tiles']:,} tiles, {copies['number']:,} groups of images that show the same "
