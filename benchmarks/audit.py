@@ -33,6 +33,8 @@ def main() -> None:
         found[path.resolve().name] = {
             "tiles": facts["tiles"],
             "copies": copies,
+            "held_out": facts["held_out"],
+            "kept_together": facts["kept_together"],
             "floors": facts["floors"],
             "detection": facts["detection"],
             "segmentation": facts["segmentation"],

@@ -85,6 +85,7 @@ def dataset_audit(config: DatasetAuditConfig) -> dict[str, Any]:
         "dataset": str(config.dataset),
         "tiles": len(tile_ids),
         "groups": _copies(tile_ids, groups, classes, splits),
+        "held_out": sorted({*splits} - {"train"}),
         "kept_together": {"groups": int(apart.max()) + 1, "largest": int(np.bincount(apart).max())},
         "classes": dict(sorted(Counter(name for name in classes if name).items())),
         "without_one_class": int((classes == "").sum()),

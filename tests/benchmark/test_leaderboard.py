@@ -511,3 +511,20 @@ def test_per_cent_in_place_of_a_share_are_refused(
     (tmp_path / "out").mkdir()
     assert main(["bench", "leaderboard", str(tmp_path / "rows.json"), "--out", str(tmp_path / "out")]) == 2
     assert "a share lies between" in capsys.readouterr().err
+
+
+def test_floors_of_val_and_test_are_no_floors_of_test(tmp_path: Path) -> None:
+    """An audit asks about all that is held out; models are measured on test alone."""
+    figure = {"HOG": {"top1": 0.6, "ci": [0.5, 0.7], "n": 40}}
+    for held, split, told in (
+        (["test", "val"], "test and val", False),
+        (["test"], "test", False),
+        (None, "test", True),
+    ):
+        facts = {"floors": {"own split": figure}} | ({} if held is None else {"held_out": held})
+        (tmp_path / "audit.json").write_text(json.dumps({"sets": {"chips": facts}}))
+        (found,) = read_sources([tmp_path / "audit.json"]).rows
+        assert (found.row.split, "Of val and test together" in found.row.note) == (split, told)
+    (tmp_path / "audit.json").write_text(json.dumps({"sets": {"chips": {**facts, "held_out": "test"}}}))
+    with pytest.raises(ValueError, match="held_out is no list of splits"):
+        read_sources([tmp_path / "audit.json"])

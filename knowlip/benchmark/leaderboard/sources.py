@@ -283,17 +283,30 @@ def _read_audit(name: str, sets: Mapping[str, Any], found: Sources) -> str:
     for data, facts in sets.items():
         for part, (task, metric) in _AUDITED.items():
             for protocol, floors in _object(_object(facts, "a set").get(part, {}), part).items():
-                split = _SPLITS.get(protocol, str(protocol))
+                split, note = _SPLITS.get(protocol, str(protocol)), "Of `knowlip dataset audit`."
+                if protocol == OWN:
+                    split, note = _held_out(facts, split, note)
                 named = _object(floors, "floors")
                 best = max(named, key=lambda one: _of(named[one]), default="")
                 for floor, figure in named.items():
                     raw = {
                         **{"data": data, "split": split, "task": task, "encoder": f"{FLOOR}{floor}", "metric": metric},
                         **{"value": _of(figure), "ci": figure.get("ci"), "n": figure["n"]},
-                        **{"floor": _of(named[best]), "floor_name": best, "note": "Of `knowlip dataset audit`."},
+                        **{"floor": _of(named[best]), "floor_name": best, "note": note},
                     }
                     found.rows.append(Told(row_from(raw), name))
     return f"audit of {len(sets)} sets, {len(found.rows) - before} floors"
+
+
+def _held_out(facts: Mapping[str, Any], split: str, note: str) -> tuple[str, str]:
+    """What an audit asked about of a set's own split, and the note of it: val and test are asked about together, which
+    is no board of models that were measured on test alone."""
+    held = facts.get("held_out")
+    if held is None:
+        return split, f"{note} Of val and test together, where the set has both: an older audit does not say."
+    if not isinstance(held, list) or not held:
+        raise ValueError("an audit's held_out is no list of splits.")
+    return " and ".join(_text(one) for one in held), note
 
 
 def _of(figure: Mapping[str, Any]) -> float:

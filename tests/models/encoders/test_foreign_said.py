@@ -28,7 +28,7 @@ def read(case: Case, state: dict[str, Tensor] | None = None, **settings: str) ->
 
 
 def wide(width: int) -> dict[str, Tensor]:
-    """A ViT of OpenAI's layout, of one block of zeros."""
+    """A ViT of OpenAI's layout, of one block of zeros; but for its kernel, as weights that are all zero are refused."""
     vector, square = torch.zeros(width), torch.zeros(width, width)
     block = {f"ln_{n}.{part}": vector for n in (1, 2) for part in ("weight", "bias")}
     block |= {"attn.in_proj_weight": torch.zeros(3 * width, width), "attn.in_proj_bias": torch.zeros(3 * width)}
@@ -36,7 +36,7 @@ def wide(width: int) -> dict[str, Tensor]:
     block |= {"mlp.c_fc.weight": torch.zeros(4 * width, width), "mlp.c_proj.weight": torch.zeros(width, 4 * width)}
     state = {f"transformer.resblocks.0.{key}": value for key, value in (block | {"mlp.c_proj.bias": vector}).items()}
     state |= {f"ln_{word}.{part}": vector for word in ("pre", "post") for part in ("weight", "bias")}
-    state |= {"conv1.weight": torch.zeros(width, 3, 14, 14), "class_embedding": vector}
+    state |= {"conv1.weight": torch.ones(width, 3, 14, 14), "class_embedding": vector}
     state["positional_embedding"] = torch.zeros(5, width)
     return {f"visual.{key}": value for key, value in state.items()}
 
