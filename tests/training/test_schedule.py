@@ -60,7 +60,7 @@ def test_a_rate_that_would_fall_and_then_rise_is_refused(highest: float, lowest:
 
 @pytest.mark.parametrize(("lengths", "said"), [((4, 4, 4), 1), ((5, 4, 3), 0), ((4, 0, 0), 0)])
 def test_screening_by_a_model_that_still_warms_up_is_warned_of(lengths: tuple[int, int, int], said: int) -> None:
-    objectives = SimpleNamespace(queue=0, alpha=0.0)
+    objectives = ObjectiveConfig(queue=0, alpha=0.0)
     config = SimpleNamespace(objectives=objectives, warmup_steps=5)
     parts = stages(lengths, 1)
     told = Pretraining.cautions(
