@@ -122,7 +122,7 @@ class Detection(FinetunedTask[BoxedImages]):
         self.data = Dataset(config.dataset)
         self.measured = Dataset(config.test_on) if config.test_on else self.data
         names = ClassMap(config.classes, "object" if config.single_class else "")
-        check_named(config, self.data, self.measured)
+        self.unnamed = check_named(config, self.data, self.measured)
         self.sides = DetectSides.of(config, self.data, self.measured, names)
         self.objects, self.truth = self.sides.objects, self.sides.truth
         classes = sorted({name for tile in self.sides.train for name in self.objects[tile].classes})
@@ -199,7 +199,7 @@ class Detection(FinetunedTask[BoxedImages]):
     def cautions(self) -> list[str]:
         empty = all(one.ignored.all() for one in self.truth.values())
         none = "No measured tile of this part has an object that is to be found: it has no figures of its own."
-        return [one for one in (self._strange, self._pixels, self._begun, none if empty else "") if one]
+        return [one for one in (self.unnamed, self._strange, self._pixels, self._begun, none if empty else "") if one]
 
     def state(self) -> dict[str, Any]:
         return {"cpu_seconds": self.cpu_seconds}

@@ -121,14 +121,24 @@ def _followed(
     return [tile_id for tile_id in tile_ids if group_of[tile_id] not in chosen], held
 
 
-def check_named(config: DetectConfig, *sets: Dataset) -> None:
-    """Raise `ValueError` where `classes` names what no annotation is called: a slip of the pen leaves a class out."""
+def check_named(config: DetectConfig, *sets: Dataset) -> str:
+    """What `classes` names and no annotation is called, as a sentence; "" where there is none. A slip of the pen leaves
+    objects out; a mapping that several sets share names more than one of them holds.
+
+    Raises:
+        ValueError: a class would have no object at all for that.
+    """
     there = {str(name) for data in sets for name in data.annotations()[config.label].unique()} - {""}
-    if absent := sorted({*config.classes} - there):
-        raise ValueError(
-            f"No object of {' or '.join(dict.fromkeys(str(data.path) for data in sets))} is called "
-            f"{' or '.join(map(repr, absent))}, as classes says: there are {', '.join(sorted(there)) or 'none'}."
-        )
+    absent = sorted({*config.classes} - there)
+    if not absent:
+        return ""
+    told = (
+        f"No object of {' or '.join(dict.fromkeys(str(data.path) for data in sets))} is called "
+        f"{' or '.join(map(repr, absent))}, as classes says: there are {', '.join(sorted(there)) or 'none'}."
+    )
+    if {*config.classes.values()} - {config.classes[name] for name in {*config.classes} & there}:
+        raise ValueError(told)
+    return told
 
 
 def other_pixels(data: Dataset, train: Sequence[str], measured: Dataset, test: Sequence[str]) -> str:

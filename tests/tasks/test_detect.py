@@ -38,7 +38,7 @@ from knowlip.tasks.detect_rows import (
     truth_table,
     write_tables,
 )
-from knowlip.tasks.detect_sides import other_pixels
+from knowlip.tasks.detect_sides import check_named, other_pixels
 from knowlip.tasks.metrics.boxes import CORNERS, coco_scores
 from knowlip.tasks.metrics.intervals import ALL_ALIKE
 from knowlip.tasks.objects import ClassMap, TileObjects, inshore_tiles, read_objects
@@ -360,7 +360,7 @@ def test_another_set_is_measured_with_its_classes_mapped(boxed: Path, tmp_path: 
         ({"scale": (1.2, 0.8)}, "two rising positive numbers"),
         ({"shots": 99}, "only .* training tiles have objects"),
         ({"classes": {"ship": "ship"}}, "No object of .* is called 'ship', as classes says: there are bar"),
-        ({"classes": {"bar": "bar", "Bar": "bar"}}, "No object of .* is called 'Bar'"),
+        ({"classes": {"bar": "bar", "Bar": "other"}}, "No object of .* is called 'Bar'"),
         ({"encoder": "random:resnet10t"}, "no plain Vision Transformer"),
         ({"size": 60}, r"size 60 is no multiple of .* take 48 or 64"),
     ],
@@ -368,6 +368,14 @@ def test_another_set_is_measured_with_its_classes_mapped(boxed: Path, tmp_path: 
 def test_what_cannot_work_is_one_sentence(changes: dict[str, Any], words: str, boxed: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=words):
         detect(config(boxed, tmp_path / "run", **changes))
+
+
+def test_a_name_that_no_annotation_has_beside_others_of_its_class_is_told(boxed: Path, tmp_path: Path) -> None:
+    """A mapping that several sets share names more than one of them holds."""
+    data = Dataset(boxed)
+    told = check_named(config(boxed, tmp_path, classes={"bar": "bar", "Bar": "bar"}), data)
+    assert "is called 'Bar', as classes says: there are bar" in told
+    assert check_named(config(boxed, tmp_path, classes={"bar": "ship"}), data) == ""
 
 
 def test_measured_tiles_without_an_object_are_refused_before_training(
