@@ -79,10 +79,11 @@ def run_arm(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]
     """Train and measure an arm, or read what was measured before: metric -> value, interval and number of trials."""
     folder = options.work / f"{name.replace(' ', '-')}-{seed}"
     result = folder / "evaluation.json"
+    given = settings_of(name, options.steps, seed, options.batch)
+    place = ["--dataset", str(options.dataset)]
+    # A finished training is only read, and one of other settings refused: its figures would be those of other steps.
+    _knowlip("pretrain", "--recipe", "tiny", *place, "--out", str(folder / "run"), "--look_every=0", *given)
     if not result.is_file():
-        given = settings_of(name, options.steps, seed, options.batch)
-        place = ["--dataset", str(options.dataset)]
-        _knowlip("pretrain", "--recipe", "tiny", *place, "--out", str(folder / "run"), "--look_every=0", *given)
         tasks = ["looking", "retrieve"] + (["vqa"] if "questions" not in name and "paper" not in name else [])
         limits = [f"--limits.{limit}" for limit in _LIMITS]
         model = str(folder / "run" / "model")

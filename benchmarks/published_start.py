@@ -93,11 +93,11 @@ def measured(options: argparse.Namespace, folder: Path, task: str, model: Path) 
 def run(options: argparse.Namespace, arm: str, seed: int) -> dict[str, Any]:
     """Train and measure one arm, or read what was measured before."""
     folder = options.work / f"{arm}-{seed}"
-    if (folder / "result.json").is_file():
-        return dict(read_json(folder / "result.json"))
     config = settings(options, arm, seed, folder / "pretrain")
     started = time.process_time()
-    trained = pretrain(config)
+    trained = pretrain(config)  # a finished one is only read, and one of other settings refused
+    if (folder / "result.json").is_file():
+        return dict(read_json(folder / "result.json"))
     seconds = {"pretrain": time.process_time() - started}
     model = folder / "pretrain" / "model"
     result: dict[str, Any] = {"arm": arm, "seed": seed, "steps": trained["steps"], "last": trained["last"]}

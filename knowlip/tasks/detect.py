@@ -24,7 +24,7 @@ from knowlip.dataset import Dataset
 from knowlip.language.directions import Turn
 from knowlip.models.detection import Detector
 from knowlip.models.detection.detector import LOSSES
-from knowlip.models.encoders import encoder_sha256, open_encoder
+from knowlip.models.encoders import check_whole_patches, encoder_sha256, open_encoder
 from knowlip.tasks.cfar import cfar_boxes
 from knowlip.tasks.count_scores import CountScores, count_scores
 from knowlip.tasks.detect_batches import BoxBatches, BoxBatchSettings, BoxedImages, View, batched
@@ -140,15 +140,10 @@ class Detection(FinetunedTask[BoxedImages]):
         self.unseen = check_unseen(encoder.card, self.measured.fingerprint, index, aside, config.encoder)
         detector = Detector(encoder, classes, config.detector)
         # A side between two multiples would be rounded down, and positions with it.
-        patch, asked = detector.backbone.patch_px, encoder.pixels.size
-        if asked % patch:
-            below = asked // patch * patch
-            raise ValueError(
-                f"size {asked} is no multiple of the patches of {config.encoder} ({patch} px): take {below} or "
-                f"{below + patch}."
-            )
+        check_whole_patches(encoder.pixels.size, detector.backbone.patch_px, config.encoder)
         detector.backbone.checkpointing = config.checkpoint_activations
-        block = dict(zip(self.data.tiles()["tile_id"], self.data.tiles()["block"].astype(str)))
+        own = self.data.tiles()
+        block = dict(zip(own["tile_id"], own["block"].astype(str)))
         blocks = sorted({block[tile] for tile in self.sides.train})
         self.learned, self._begun = [Learned(self.data.fingerprint, self.sides.train, blocks)], ""
         if config.init_from is not None:

@@ -167,8 +167,8 @@ class Pretraining(Task[Batch]):
                 f"Texts are screened at step {first:,}, while the learning rate still rises (until {rising:,}): a "
                 "model that has hardly learned judges them. Make stage 1 longer, or warmup_steps smaller."
             )
-        known = self.corpus.truths if objectives.ground_from == "truth" and objectives.ground else None
-        if known is not None and (lacking := sum(one not in known for one in self.corpus.tile_ids)):
+        taught = self.corpus.truth_teaches and objectives.ground
+        if taught and (lacking := sum(one not in self.corpus.truths for one in self.corpus.tile_ids)):
             found.append(f"{lacking:,} of {tiles:,} tiles have no truth: their annotator teaches the readout of them.")
         return found
 

@@ -82,17 +82,23 @@ def open_encoder(
     drawn = {"seed": seed} if "seed" in signature(load).parameters else {}
     encoder = cast(Encoder, load(rest, device, size, **drawn))
     if size is not None:
-        _check_whole_patches(encoder, text)
+        _check_input(encoder, text)
     return encoder
 
 
-def _check_whole_patches(encoder: Encoder, name: str) -> None:
+def _check_input(encoder: Encoder, name: str) -> None:
     """Raise `ValueError` where the input asked for ends within a patch: timm leaves such a rest out without a word, and
     what is said of pixels is stretched over it."""
     embed, side = getattr(encoder.module, "patch_embed", None), encoder.pixels.size
     patch = getattr(embed, "patch_size", None)
     patch = patch[0] if isinstance(patch, tuple) else patch
-    if isinstance(patch, int) and side % patch and not getattr(embed, "dynamic_img_pad", False):
+    if isinstance(patch, int) and not getattr(embed, "dynamic_img_pad", False):
+        check_whole_patches(side, patch, name)
+
+
+def check_whole_patches(side: int, patch: int, name: str) -> None:
+    """Raise `ValueError` where an input of so many pixels ends within a patch of the encoder of this name."""
+    if side % patch:
         below = side // patch * patch
         wanted = f"{below} or {below + patch}" if below else f"{patch}"
         raise ValueError(f"size {side} is no multiple of the patches of {name} ({patch} px): take {wanted}.")
