@@ -50,6 +50,7 @@ from knowlip.tasks.answers import Asked, annotator_answers, answer, candidates, 
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.metrics import proportion
 from knowlip.tasks.questions import questions_about, questions_of
+from knowlip.training.groundings import TYPES
 
 OUT: Final = Path(__file__).parent / "results" / "oracle_steps.json"
 _SURE: Final = 8.0
@@ -73,12 +74,12 @@ class ToldReadout(Readout):
     def reads_back(self) -> bool:
         return not self.alone and super().reads_back
 
-    def in_tokens(self, answers: Answers, map_BHGG: Tensor, extent_B2: Tensor) -> tuple[Tensor, Tensor]:
+    def in_tokens(self, answers: Answers, extent_B2: Tensor) -> tuple[Tensor, Tensor]:
         if self.truths:
             answers = told_answers(answers, [self.truths[tile_id] for tile_id in self.tile_ids])
         said = zip(self.tile_ids, answers.closed_BQK.cpu().numpy(), answers.regions_BM9.cpu().numpy(), strict=True)
         self.read.update({tile_id: (closed, regions) for tile_id, closed, regions in said})
-        return super().in_tokens(answers, map_BHGG, extent_B2)
+        return super().in_tokens(answers, extent_B2)
 
 
 class ToldImages:
@@ -99,6 +100,7 @@ def told_answers(answers: Answers, truths: Sequence[TileTruth]) -> Answers:
     """The same where truth settles it: other closed questions and unclear regions stay as they were read."""
     closed, regions = answers.closed_BQK.clone(), answers.regions_BM9.clone()
     rates, sizes = torch.full_like(answers.log_rates_BLGG, -9.0), answers.log_sizes_B2GG.clone()
+    types = answers.log_types_BTGG.clone()
     side = rates.shape[-1]
     for row, truth in enumerate(truths):
         for name, true in true_answers(truth).items():
@@ -112,11 +114,13 @@ def told_answers(answers: Answers, truths: Sequence[TileTruth]) -> Answers:
             x, y = (min(side - 1, max(0, int(one[name] * side))) for name in ("x", "y"))
             at = TARGET_CATEGORIES.index(one["category"]), y, x
             placed[at] = placed.get(at, 0) + 1
+            types[row, :, y, x] = -2 * _SURE
+            types[row, TYPES.index(one["type"]), y, x] = 0.0
             corners = np.ptp(np.asarray(one["polygon"], float), axis=0)
             sizes[row, :, y, x] = torch.from_numpy(np.log(np.maximum(corners, 1e-3))).to(sizes.dtype)
         for at, many in placed.items():
             rates[row][at] = float(np.log(many))
-    return Answers(rates, sizes, closed, regions)
+    return Answers(rates, sizes, types, closed, regions)
 
 
 def _held(name: str, truth: TileTruth) -> list[float]:

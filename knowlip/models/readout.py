@@ -40,6 +40,8 @@ class Answers(NamedTuple):
     """Logarithm of the expected number of target centres in each cell, by category of `TARGET_CATEGORIES`."""
     log_sizes_B2GG: Tensor
     """Logarithm of width and height of the box around a target with its centre in a cell, in fractions of the image."""
+    log_types_BTGG: Tensor
+    """Log-probabilities of what a target with its centre in a cell is: types of ships, then of aircraft."""
     closed_BQK: Tensor
     """Log-probabilities of the answers of each closed question; very low where a question has fewer answers."""
     regions_BM9: Tensor
@@ -124,6 +126,7 @@ class Readout(nn.Module):
         at_targets = torch.einsum("blyx,bhyx->blh", weight, map_BHGG).flatten(1)
         total_BL = rates.sum((2, 3))
         log_sizes = self.sizes(map_BHGG).float()
+        log_types = self.types(map_BHGG).float().log_softmax(1)
         both = rates.sum(1, keepdim=True)
         size_B2 = (both * log_sizes).sum((2, 3)) / both.sum((2, 3))
         extent_B2 = _extent(rates.shape[0], width_m_B, rates)
@@ -142,7 +145,7 @@ class Readout(nn.Module):
             1,
         )
         logits_BQK = self.whole(whole).unflatten(1, self.real_QK.shape).float()
-        logits_BQK = self._with_targets(logits_BQK, total_BL, rates, map_BHGG)
+        logits_BQK = self._with_targets(logits_BQK, total_BL, rates, log_types)
         closed = logits_BQK.masked_fill(~self.real_QK, _NEVER).log_softmax(-1)
         nine = _nine(map_BHGG)
         mean9 = torch.stack([part.mean((2, 3)) for part in nine], 2)
@@ -152,19 +155,18 @@ class Readout(nn.Module):
         share_BL9 = seen_BL9 - total_BL.clamp(min=1e-4).log()[..., None]
         region = torch.cat([mean9, max9, token9, seen_BL9 * 0.3, share_BL9 * 0.3], 1)
         regions_BM9 = self.by_region(region.transpose(1, 2)).transpose(1, 2).float()
-        answers = Answers(log_rates, log_sizes, closed, regions_BM9)
-        memory, said = self.in_tokens(answers, map_BHGG, extent_B2)
+        answers = Answers(log_rates, log_sizes, log_types, closed, regions_BM9)
+        memory, said = self.in_tokens(answers, extent_B2)
         return answers, memory.to(tokens_BNV.dtype), said.to(tokens_BNV.dtype)
 
-    def _with_targets(self, logits_BQK: Tensor, total_BL: Tensor, rates: Tensor, map_BHGG: Tensor) -> Tensor:
+    def _with_targets(self, logits_BQK: Tensor, total_BL: Tensor, rates: Tensor, log_types: Tensor) -> Tensor:
         """Logits to which what the map says of targets is added: the Poisson probability of each number, the share of
         each region, and the types at the places of targets."""
         total = total_BL.sum(1, keepdim=True).clamp(min=1e-3)
         number = torch.arange(MOST + 1, device=total.device, dtype=total.dtype)
         poisson = number * total.log() - total - self.log_factorials
-        kinds = self.types(map_BHGG).float().softmax(1)
         weight = rates.sum(1, keepdim=True)
-        kind = ((weight * kinds).sum((2, 3)) / weight.sum((2, 3)) + 1e-3).log()
+        kind = ((weight * log_types.exp()).sum((2, 3)) / weight.sum((2, 3)) + 1e-3).log()
         more = torch.zeros_like(logits_BQK)
         regional = _by_region(rates).sum(1)
         share = (regional / regional.sum(1, keepdim=True) + 1e-3).log()
@@ -173,12 +175,11 @@ class Readout(nn.Module):
         more[:, _TYPE, :_TYPES] = self.target_gain[2] * kind
         return logits_BQK + more
 
-    def in_tokens(self, answers: Answers, map_BHGG: Tensor, extent_B2: Tensor) -> tuple[Tensor, Tensor]:
+    def in_tokens(self, answers: Answers, extent_B2: Tensor) -> tuple[Tensor, Tensor]:
         """Soft answers as memory tokens, and as one vector.
 
         Args:
             answers: what is said: read from the image, or another's.
-            map_BHGG: hidden map, from which objects get their types.
             extent_B2: logarithm of the width on the ground in kilometres, and whether it is known.
         """
         rates = answers.log_rates_BLGG.float().exp()
@@ -188,7 +189,7 @@ class Readout(nn.Module):
         said = torch.einsum("bqk,qkv->bqv", p_BQK, self.answer_tokens) + self.question_tokens
         of_region = torch.cat([held_BM9, seen_BL9 * 0.3], 1)
         places = self.of_region(of_region.transpose(1, 2)) + self.region_tokens
-        objects = self._objects(rates, map_BHGG, answers.log_sizes_B2GG, extent_B2)
+        objects = self._objects(rates, answers, extent_B2)
         memory = self.norm(torch.cat([said, places, objects], 1))
         return memory, torch.cat([p_BQK.flatten(1), of_region.flatten(1)], 1)
 
@@ -218,7 +219,7 @@ class Readout(nn.Module):
         held = (found[..., : len(MAPPED)] / scale).clamp(0, 1).transpose(1, 2)
         return held.to(memory_BFV.device, torch.float32)
 
-    def _objects(self, rates: Tensor, map_BHGG: Tensor, log_sizes: Tensor, extent_B2: Tensor) -> Tensor:
+    def _objects(self, rates: Tensor, answers: Answers, extent_B2: Tensor) -> Tensor:
         """The strongest peaks of the map of targets: (B, O, V)."""
         both = rates.sum(1, keepdim=True)
         side = both.shape[-1]
@@ -235,10 +236,10 @@ class Readout(nn.Module):
             flat = values.flatten(2)
             return flat.gather(2, place[:, None].expand(-1, flat.shape[1], -1)).transpose(1, 2)
 
-        kinds = at(self.types(map_BHGG).float().softmax(1))
+        kinds = at(answers.log_types_BTGG.exp())
         position = torch.stack([(x + 0.5) / side, (y + 0.5) / side], -1).to(rates.dtype)
         log = strength.clamp(min=1e-4).log()[..., None] * 0.3
-        size = torch.cat([at(log_sizes), extent_B2[:, None].expand(-1, _OBJECTS, -1)], -1)
+        size = torch.cat([at(answers.log_sizes_B2GG), extent_B2[:, None].expand(-1, _OBJECTS, -1)], -1)
         present = strength[..., None].clamp(max=1)
         described = torch.cat([log, present, position, at(rates).clamp(max=1), kinds, size], -1)
         region = (y * 3 // side) * 3 + (x * 3 // side)

@@ -9,6 +9,7 @@ from knowlip.objectives.grounding import closed_scores as closed_scores
 from knowlip.objectives.grounding import density_loss as density_loss
 from knowlip.objectives.grounding import regions_loss as regions_loss
 from knowlip.objectives.grounding import sizes_loss as sizes_loss
+from knowlip.objectives.grounding import types_loss as types_loss
 from knowlip.objectives.ibot import ibot_loss as ibot_loss
 from knowlip.objectives.infill import infill_loss as infill_loss
 from knowlip.objectives.itc import itc_loss as itc_loss

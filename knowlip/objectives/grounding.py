@@ -1,8 +1,8 @@
 """Grounding: what the readout answers from the image is taught by what the annotator claims and points at.
 
-Three losses of their own: closed questions whose target is the set of answers that a text leaves open; regions that
-hold something or not; and the number of targets in each cell of a map, a Poisson regression on the annotator's boxes
-(density maps of crowd counting, Lempitsky and Zisserman, NeurIPS 2010, with the likelihood of a count).
+Losses of their own: closed questions whose target is the set of answers that a text leaves open; regions that hold
+something or not; the number of targets in each cell of a map, a Poisson regression on the annotator's boxes (density
+maps of crowd counting, Lempitsky and Zisserman, NeurIPS 2010, with the likelihood of a count); and what each target is.
 """
 
 import torch.nn.functional as F
@@ -60,6 +60,14 @@ def sizes_loss(log_sizes_B2GG: Tensor, target_B2GG: Tensor, count: Tensor | None
     as in :func:`closed_loss`."""
     known = target_B2GG.isfinite()
     return _mean((log_sizes_B2GG - target_B2GG.nan_to_num()).abs() * known, known, count)
+
+
+def types_loss(log_types_BTGG: Tensor, target_BGG: Tensor, count: Tensor | None = None) -> Tensor:
+    """Cross-entropy of the type of the target that has its centre in a cell (elsewhere, or unknown, -1). `count` as in
+    :func:`closed_loss`."""
+    known = target_BGG >= 0
+    chosen = log_types_BTGG.gather(1, target_BGG.clamp(min=0)[:, None])[:, 0]
+    return -_mean(chosen * known, known, count)
 
 
 def _mean(values: Tensor, known: Tensor, count: Tensor | None) -> Tensor:

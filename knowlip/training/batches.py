@@ -202,7 +202,8 @@ class Batches:
             return None
         claimed = [corpus.grounding(int(row), turn) for row, turn in zip(rows, turns)]
         mentions = [corpus.mention(int(row)) for row in rows]
-        return targets_of(claimed, mentions, turns, map_side(config.model.vision))
+        truths = [corpus.teacher(int(row)) for row in rows]
+        return targets_of(claimed, mentions, turns, map_side(config.model.vision), truths)
 
     def _phrases(self, rows: np.ndarray, turns: Sequence[int]) -> Phrases | None:
         """Words for what the regions of each image hold, as the annotator claims."""

@@ -267,7 +267,7 @@ class Corpus:
                 if slot not in noise and (turned := turned_sentences(words, marks, Turn.of(turn))) is not None
             }
             found = grounding_of(self.sets[tile], said)
-            if true := self._teacher(tile):
+            if true := self.teacher(tile):
                 found = put_right(found, turned_truth(true, Turn.of(turn)))
             _keep(self._groundings, (tile, turn), found)
         return found
@@ -290,14 +290,14 @@ class Corpus:
             return None
         return judge(self.sets[tile], self.dimension(tile, slot), words, truth, float(self.tiles["window_m"][tile]))
 
-    def _teacher(self, tile: int) -> TileTruth | None:
+    def teacher(self, tile: int) -> TileTruth | None:
         """Truth of a tile, where it is to teach the readout."""
         return self.truths.get(self.tile_ids[tile]) if self.truth_teaches else None
 
     def mention(self, tile: int) -> Mention | None:
         """What the annotator counts and points at in a tile; None where it says nothing, or where screening called its
         number or place of targets noise. The targets themselves, where truth teaches."""
-        if true := self._teacher(tile):
+        if true := self.teacher(tile):
             return true_mention(self.tile_ids[tile], true)
         noise = {self.dimension(tile, slot) for slot in self.texts[tile].noise}
         return None if noise & {"Count", "Location"} else self.mentions.get(self.tile_ids[tile])

@@ -13,7 +13,7 @@ from knowlip.base.vocabulary import TARGET_CATEGORIES
 from knowlip.dataset.mentions import Box, Mention
 from knowlip.language.definitions import TileTruth
 from knowlip.language.directions import Turn
-from knowlip.language.groundings import Grounding
+from knowlip.language.groundings import CLOSED, Grounding
 
 
 @dataclass
@@ -26,8 +26,12 @@ class GroundingTargets:
     known_BL: Tensor
     log_size_B2GG: Tensor
     """Logarithm of width and height in fractions of the tile where a centre lies, NaN elsewhere."""
+    type_BGG: Tensor
+    """Number of the type of the target whose centre lies in a cell, ships before aircraft; -1 elsewhere, and wherever
+    no truth tells it."""
 
 
+TYPES: Final = next(question.answers for question in CLOSED if question.name == "type")
 _UNKNOWN: Final = (np.zeros(len(TARGET_CATEGORIES), bool), np.zeros((0, 5)))
 
 
@@ -60,7 +64,11 @@ def true_mention(tile_id: str, truth: TileTruth) -> Mention:
 
 
 def targets_of(
-    groundings: Sequence[Grounding], mentions: Sequence[Mention | None], turns: Sequence[int], side: int
+    groundings: Sequence[Grounding],
+    mentions: Sequence[Mention | None],
+    turns: Sequence[int],
+    side: int,
+    truths: Sequence[TileTruth | None] = (),
 ) -> GroundingTargets:
     """Targets of some tiles.
 
@@ -69,6 +77,8 @@ def targets_of(
         mentions: of the tiles as they lie in the data set, of their annotator or :func:`true_mention`.
         turns: number of each tile's turn.
         side: G, cells of the map along each side.
+        truths: of the tiles as they lie in the data set, where truth tells what each target is; an annotator tells it
+            of all targets of a tile together only.
     """
     number = np.zeros((len(turns), len(TARGET_CATEGORIES), side, side), np.float32)
     known = np.zeros(number.shape[:2], bool)
@@ -90,4 +100,17 @@ def targets_of(
         torch.from_numpy(number),
         torch.from_numpy(known),
         torch.from_numpy(sizes),
+        torch.from_numpy(_types(truths or [None] * len(turns), turns, side)),
     )
+
+
+def _types(truths: Sequence[TileTruth | None], turns: Sequence[int], side: int) -> np.ndarray:
+    """Type of the target in each cell (B, G, G); of two in one cell the last."""
+    types = np.full((len(turns), side, side), -1, np.int64)
+    for row, (truth, turn) in enumerate(zip(truths, turns, strict=True)):
+        plain = np.full((side, side), -1, np.int64)
+        for one in truth["objects"] if truth else ():
+            x, y = (min(side - 1, max(0, int(one[name] * side))) for name in ("x", "y"))
+            plain[y, x] = TYPES.index(one["type"]) if one["type"] in TYPES else -1
+        types[row] = Turn.of(turn).pixels(plain)
+    return types

@@ -30,6 +30,7 @@ from knowlip.objectives import (
     same,
     similarity,
     sizes_loss,
+    types_loss,
 )
 from knowlip.training.batch import Batch, HoleGroup, Phrases
 from knowlip.training.ema import momentum_copy, update_momentum
@@ -344,7 +345,7 @@ def written_logits(
 
 
 def grounding_loss(answers: Answers, targets: GroundingTargets) -> Tensor:
-    """Closed questions, regions, densities and sizes; densities weigh a tenth, for they are sums over cells."""
+    """Closed questions, regions, densities, sizes and types; densities weigh a tenth, for they are sums over cells."""
     agree, held = targets.agree_BQK, targets.held_BM9
     number, known, size = targets.number_BLGG, targets.known_BL, targets.log_size_B2GG
     return (
@@ -352,6 +353,7 @@ def grounding_loss(answers: Answers, targets: GroundingTargets) -> Tensor:
         + regions_loss(answers.regions_BM9, held, _everywhere(held >= 0))
         + 0.1 * density_loss(answers.log_rates_BLGG, number, known, _everywhere(known))
         + sizes_loss(answers.log_sizes_B2GG, size, _everywhere(size.isfinite()))
+        + types_loss(answers.log_types_BTGG, targets.type_BGG, _everywhere(targets.type_BGG >= 0))
     )
 
 

@@ -11,6 +11,7 @@ from knowlip.language.groundings import CLOSED, MAPPED
 from knowlip.language.questions import QUESTION_TYPES, tile_questions
 from knowlip.language.tile_facts import facts_from_truth
 from knowlip.models.readout import Answers
+from knowlip.training.groundings import TYPES
 
 
 def ship(kind: str, x: float, y: float) -> TrueObject:
@@ -43,6 +44,7 @@ def said(side: int = 12) -> Answers:
     return Answers(
         torch.full((1, len(TARGET_CATEGORIES), side, side), -6.0),
         torch.zeros(1, 2, side, side),
+        torch.zeros(1, len(TYPES), side, side),
         torch.full((1, len(CLOSED), longest), -3.0),
         torch.zeros(1, len(MAPPED), 9),
     )

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from knowlip.objectives import closed_loss, closed_scores, density_loss, regions_loss, sizes_loss
+from knowlip.objectives import closed_loss, closed_scores, density_loss, regions_loss, sizes_loss, types_loss
 
 
 def test_closed_questions_count_the_probability_of_all_answers_that_agree() -> None:
@@ -49,3 +49,11 @@ def test_sizes_count_where_a_centre_lies() -> None:
     said = torch.full((1, 2, 2, 2), 9.0)
     said[0, :, 0, 1] = torch.tensor([-2.5, -4.0])
     torch.testing.assert_close(sizes_loss(said, target), torch.tensor((0.5 + 2.0) / 2))
+
+
+def test_types_are_learned_where_a_target_lies() -> None:
+    log_p = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1]]).log().T.reshape(1, 3, 1, 2)
+    target = torch.tensor([[[1, -1]]])
+    torch.testing.assert_close(types_loss(log_p, target), -torch.tensor(0.2).log())
+    assert types_loss(log_p, torch.full_like(target, -1)) == 0
+    torch.testing.assert_close(types_loss(log_p, target, torch.tensor(2.0)), -torch.tensor(0.2).log() / 2)

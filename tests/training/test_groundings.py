@@ -8,7 +8,7 @@ import pytest
 from knowlip.dataset.mentions import Box, Mention
 from knowlip.language.directions import Turn
 from knowlip.language.groundings import nothing
-from knowlip.training.groundings import targets_of, true_mention
+from knowlip.training.groundings import TYPES, targets_of, true_mention
 
 SIDE = 6
 
@@ -48,3 +48,14 @@ def test_truth_points_at_all_its_targets() -> None:
     taught = targets_of([nothing()], [found], [0], SIDE)
     assert taught.known_BL.all()
     assert taught.number_BLGG[0, 0].sum() == 2
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_truth_tells_what_each_target_is_wherever_it_turns(number: int) -> None:
+    truth: Any = {"objects": [{"type": "tanker", "x": 0.05, "y": 0.55}, {"type": "fighter", "x": 0.9, "y": 0.9}]}
+    found = targets_of([nothing()] * 2, [None, None], [number] * 2, SIDE, [truth, None])
+    assert int((found.type_BGG >= 0).sum()) == 2
+    for one_of in truth["objects"]:
+        x, y = Turn.of(number).place(one_of["x"], one_of["y"])
+        assert TYPES[found.type_BGG[0, int(y * SIDE), int(x * SIDE)]] == one_of["type"]
+    assert (found.type_BGG[1] == -1).all(), "an annotator does not tell it"

@@ -65,7 +65,11 @@ def test_screening_by_a_model_that_still_warms_up_is_warned_of(lengths: tuple[in
     parts = stages(lengths, 1)
     told = Pretraining.cautions(
         SimpleNamespace(  # type: ignore[arg-type]
-            config=config, corpus=SimpleNamespace(tile_ids=[], truth_teaches=False), alpha_ramp=0, total=parts[-1].end, stages=parts
+            config=config,
+            corpus=SimpleNamespace(tile_ids=[], truth_teaches=False),
+            alpha_ramp=0,
+            total=parts[-1].end,
+            stages=parts,
         )
     )
     assert ["screened at step 4" in one for one in told] == [True] * said
