@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from knowlip.models.landforms import with_landforms
+from knowlip.models.pooled import with_readout
 from knowlip.models.text import KeyValue
 from knowlip.models.tokenizer import pad
 from knowlip.models.towers import Towers
@@ -26,8 +26,8 @@ def rank(
     """Log-probability (B, A) of each answer, its [SEP] included, as the content of each question's hole.
 
     Every question is read with its image once; all answers share that. Answers go in chunks of similar length. Where
-    the model has a readout and a question asks for landforms, what the readout says of the nine regions counts as much
-    as the words, see :mod:`knowlip.models.landforms`.
+    the model has a readout and a question asks for landforms or types, what the readout says counts as much as the
+    words, see :mod:`knowlip.models.pooled`.
 
     Args:
         model: in evaluation mode.
@@ -62,7 +62,7 @@ def rank(
             if score == "mean":
                 value = value / real[:, 1:].sum(-1)
             scores[rows, torch.tensor(chunk, device=model.device)] = value.view(-1, count)
-    return scores if score == "mean" else with_landforms(model, tokens_BNV, questions, answers, scores)
+    return scores if score == "mean" else with_readout(model, tokens_BNV, questions, answers, scores)
 
 
 def log_p_of(

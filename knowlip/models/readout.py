@@ -195,8 +195,8 @@ class Readout(nn.Module):
 
     @property
     def reads_back(self) -> bool:
-        """Whether tokens are wide enough for :meth:`regions_said`."""
-        return self.of_region.out_features >= self.of_region.in_features + 2
+        """Whether tokens are wide enough for :meth:`regions_said` and :meth:`closed_said`."""
+        return self.of_region.out_features >= max(self.of_region.in_features, self.real_QK.shape[1]) + 2
 
     def regions_said(self, memory_BFV: Tensor) -> Tensor:
         """Probability (B, M, 9) that a region holds what `MAPPED` names, read back from memory tokens.
@@ -207,17 +207,36 @@ class Readout(nn.Module):
         Args:
             memory_BFV: what the forward pass handed on.
         """
-        # In double precision, which not every accelerator has: nine small systems an image.
+        slots_9VS = self.of_region.weight.expand(9, -1, -1)
+        own_9V = self.region_tokens + self.of_region.bias
+        found = self._before_norm(
+            memory_BFV[:, len(CLOSED) : len(CLOSED) + 9], torch.cat([slots_9VS, own_9V[..., None]], -1)
+        )
+        held = found[..., : len(MAPPED)] / found[..., -1:].clamp(min=1e-9)
+        return held.clamp(0, 1).transpose(1, 2).to(memory_BFV.device, torch.float32)
+
+    def closed_said(self, memory_BFV: Tensor, name: str) -> Tensor:
+        """Probabilities (B, answers) of a closed question, read back from its memory token as
+        :meth:`regions_said` reads regions: a token is the mean of its answers' vectors, each with the question's own
+        added, under a layer norm.
+
+        Args:
+            memory_BFV: what the forward pass handed on.
+            name: of the question in `CLOSED`.
+        """
+        place = next(number for number, question in enumerate(CLOSED) if question.name == name)
+        answers_KV = self.answer_tokens[place, : len(CLOSED[place].answers)] + self.question_tokens[place]
+        found = self._before_norm(memory_BFV[:, place, None], answers_KV.T[None])[:, 0].clamp(min=0)
+        return (found / found.sum(1, keepdim=True).clamp(min=1e-9)).to(memory_BFV.device, torch.float32)
+
+    def _before_norm(self, token_BRV: Tensor, parts_RVC: Tensor) -> Tensor:
+        """How much of each part (B, R, C) a token is made of, up to the scale that the layer norm took."""
+        # In double precision, which not every accelerator has: a few small systems an image.
         exact = partial(torch.Tensor.to, device="cpu", dtype=torch.float64)
-        token_B9V = exact(memory_BFV[:, len(CLOSED) : len(CLOSED) + 9])
-        plain = (token_B9V - exact(self.norm.bias)) / exact(self.norm.weight)
-        weight_VS = exact(self.of_region.weight)
-        own_9V = exact(self.region_tokens + self.of_region.bias)
-        unknown = torch.cat([weight_VS.expand(9, -1, -1), own_9V[..., None], torch.ones_like(own_9V)[..., None]], -1)
-        found = torch.einsum("rsv,brv->brs", torch.linalg.pinv(unknown), plain)
-        scale = found[..., weight_VS.shape[1], None].clamp(min=1e-9)
-        held = (found[..., : len(MAPPED)] / scale).clamp(0, 1).transpose(1, 2)
-        return held.to(memory_BFV.device, torch.float32)
+        plain = (exact(token_BRV) - exact(self.norm.bias)) / exact(self.norm.weight)
+        parts = exact(parts_RVC)
+        mean = torch.ones_like(parts[..., :1])
+        return torch.einsum("rcv,brv->brc", torch.linalg.pinv(torch.cat([parts, mean], -1)), plain)[..., :-1]
 
     def _objects(self, rates: Tensor, answers: Answers, extent_B2: Tensor) -> Tensor:
         """The strongest peaks of the map of targets: (B, O, V)."""

@@ -84,3 +84,16 @@ def test_regions_are_read_back_from_the_tokens_that_tell_them(readout: Readout) 
         answers, memory, _ = wide(torch.randn(3, 8, 12, 12), torch.randn(3, 9, 96), torch.randn(3, 96))
         assert answers.regions_BM9.sigmoid().std() > 0.01
         torch.testing.assert_close(wide.regions_said(memory), answers.regions_BM9.sigmoid(), rtol=0, atol=1e-5)
+
+
+def test_closed_answers_are_read_back_from_the_tokens_that_tell_them(readout: Readout) -> None:
+    wide = Readout(width=96, channels=8, hidden=8).eval()
+    with torch.no_grad():
+        wide.norm.weight.normal_(1.0, 0.2)
+        wide.norm.bias.normal_(0.0, 0.2)
+        answers, memory, _ = wide(torch.randn(3, 8, 12, 12), torch.randn(3, 9, 96), torch.randn(3, 96))
+        for name in ("count", "type"):
+            place = next(number for number, question in enumerate(CLOSED) if question.name == name)
+            said = answers.closed_BQK[:, place, : len(CLOSED[place].answers)].exp()
+            assert said.std() > 1e-3
+            torch.testing.assert_close(wide.closed_said(memory, name), said, rtol=0, atol=1e-5)

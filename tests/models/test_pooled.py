@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from torch import nn
 
-from knowlip.base.vocabulary import LANDFORMS, REGIONS
-from knowlip.language.groundings import MAPPED
+from knowlip.base.vocabulary import AIRCRAFT_TYPES, LANDFORMS, REGIONS, SHIP_TYPES
+from knowlip.language.groundings import CLOSED, MAPPED
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
-from knowlip.models.landforms import with_landforms
+from knowlip.models.pooled import with_readout
 
 OF_A_REGION = "What is the main landform in the upper right?"
 ALL = "Which landforms are present?"
@@ -30,11 +31,37 @@ def seen(model: KnowLIP) -> tuple[torch.Tensor, torch.Tensor]:
     return tokens, answers.regions_BM9[:, [MAPPED.index(name) for name in LANDFORMS]]
 
 
+@pytest.mark.parametrize("likelier", ["ship", "aircraft"])
+def test_the_type_is_the_geometric_mean_where_the_readout_sees_more_of_the_asked(model: KnowLIP, likelier: str) -> None:
+    ships, aircraft = ([one.name for one in types] for types in (SHIP_TYPES, AIRCRAFT_TYPES))
+    place = next(number for number, question in enumerate(CLOSED) if question.name == "type")
+    assert model.readout is not None
+    final, width = model.readout.whole[-1], model.readout.real_QK.shape[1]
+    assert isinstance(final, nn.Linear)
+    shift = torch.zeros(len(CLOSED), width)
+    shift[place, CLOSED[place].answers.index({"ship": ships, "aircraft": aircraft}[likelier][1])] = 3.0
+    with torch.inference_mode():
+        final.bias.add_(shift.flatten())
+        tokens, _, said = model.look(torch.randn(2, 1, 48, 48))
+    assert said is not None
+    for subject, names in (("ship", ships), ("aircraft", aircraft)):
+        words = torch.randn(2, len(names)).log_softmax(-1) - 0.5
+        found = with_readout(model, tokens, [f"What type of {subject} is most common here?"] * 2, names, words)
+        if subject != likelier:
+            torch.testing.assert_close(found, words)
+            continue
+        odds = said.closed_BQK[:, place, [CLOSED[place].answers.index(name) for name in names]].exp().clamp(min=1e-3)
+        want = (words.exp() * odds).sqrt()
+        torch.testing.assert_close(found.softmax(1), want / want.sum(1, keepdim=True), rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(found.exp().sum(1), words.exp().sum(1))
+        assert not torch.allclose(found, words, atol=1e-2)
+
+
 def test_the_landform_of_a_region_is_the_geometric_mean_of_words_and_readout(model: KnowLIP) -> None:
     tokens, logits = seen(model)
     names = list(LANDFORMS[:4])
     words = torch.randn(2, 4).log_softmax(-1) - 0.5
-    found = with_landforms(model, tokens, [OF_A_REGION] * 2, names, words)
+    found = with_readout(model, tokens, [OF_A_REGION] * 2, names, words)
     for row in range(2):
         odds = logits[row, :4, REGIONS.index("upper right")].exp()
         want = (words[row].exp() * odds).sqrt()
@@ -46,7 +73,7 @@ def test_all_landforms_are_those_that_some_region_holds(model: KnowLIP) -> None:
     tokens, logits = seen(model)
     lists = [LANDFORMS[0], f"{LANDFORMS[0]}, {LANDFORMS[2]}", f"{LANDFORMS[1]}, {LANDFORMS[3]}"]
     words = torch.zeros(2, 3)
-    found = with_landforms(model, tokens, [ALL] * 2, lists, words)
+    found = with_readout(model, tokens, [ALL] * 2, lists, words)
     there = logits.sigmoid().amax(2)
     for row in range(2):
         want = torch.ones(3)
@@ -61,6 +88,7 @@ def test_all_landforms_are_those_that_some_region_holds(model: KnowLIP) -> None:
     [
         ("What is the main landform?", list(LANDFORMS)),  # the words know it better
         ("How many ships are visible?", ["0", "1"]),
+        ("What type of ship is most common here?", [SHIP_TYPES[0].name, "submarine"]),
         (OF_A_REGION, [LANDFORMS[0], "land"]),  # a word of another set of classes
         (OF_A_REGION, [LANDFORMS[0], f"{LANDFORMS[0]}, {LANDFORMS[1]}"]),
         ("Is there any smoke in the upper right?", list(LANDFORMS)),
@@ -69,7 +97,7 @@ def test_all_landforms_are_those_that_some_region_holds(model: KnowLIP) -> None:
 def test_other_questions_and_answers_stay_with_the_words(model: KnowLIP, question: str, answers: list[str]) -> None:
     tokens, _ = seen(model)
     words = torch.randn(2, len(answers))
-    torch.testing.assert_close(with_landforms(model, tokens, [question] * 2, answers, words), words)
+    torch.testing.assert_close(with_readout(model, tokens, [question] * 2, answers, words), words)
 
 
 def test_rank_hears_the_readout_of_each_image(model: KnowLIP) -> None:
