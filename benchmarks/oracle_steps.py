@@ -104,6 +104,8 @@ def told_answers(answers: Answers, truths: Sequence[TileTruth]) -> Answers:
     side = rates.shape[-1]
     for row, truth in enumerate(truths):
         for name, true in true_answers(truth).items():
+            if _PLACES[name] >= closed.shape[1]:
+                continue  # a question that this readout does not answer
             known = CLOSED[_PLACES[name]].answers
             closed[row, _PLACES[name], : len(known)] = -2 * _SURE
             closed[row, _PLACES[name], known.index(true)] = 0.0
@@ -156,7 +158,10 @@ def read_off(question: Question, closed_QK: NDArray[np.float32], regions_M9: NDA
             return likeliest("main", LANDFORMS)
         case QuestionType.ALL_LANDFORMS:
             main = likeliest("main", LANDFORMS)
-            there = [name for name, row in zip(LANDFORMS, forms) if name == main or (row > 0).any()]
+            if len(closed_QK) > _PLACES[f"holds {LANDFORMS[-1]}"]:
+                there = [name for name in LANDFORMS if likeliest(f"holds {name}") == "yes"] or [main]
+            else:
+                there = [name for name, row in zip(LANDFORMS, forms) if name == main or (row > 0).any()]
             return ", ".join(there)
     return LANDFORMS[int(forms[:, REGIONS.index(question.subject)].argmax())]
 
@@ -214,7 +219,8 @@ def _told(folder: Path) -> tuple[KnowLIPEncoder, ToldReadout]:
     own = model.readout
     if own is None:
         raise ValueError(f"{folder} has no readout (model.readout): nothing can be told to it.")
-    told = ToldReadout(own.question_tokens.shape[1], own.from_fine.in_channels, own.from_fine.out_channels)
+    sizes = own.question_tokens.shape[1], own.from_fine.in_channels, own.from_fine.out_channels
+    told = ToldReadout(*sizes, len(own.questions))
     told.load_state_dict(own.state_dict())
     model.readout = told.to(model.device).eval()
     return KnowLIPEncoder("shipped", model), told

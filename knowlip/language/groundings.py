@@ -53,8 +53,11 @@ CLOSED: Final = (
     Closed("other_side", _FORMS),
     Closed("buildings", ("none", "few", "some", "many")),
     Closed("roads", ("no", "yes")),
+    *(Closed(f"holds {name}", ("no", "yes")) for name in LANDFORMS),
 )
-"""What is asked of every tile."""
+"""What is asked of every tile. A trained readout answers the first so many (`model.readout_questions`): new ones come
+last, and none goes. The last six ask whether a landform has a tenth of the tile, as the question for all landforms
+does."""
 
 MAPPED: Final = (*LANDFORMS, "open land", "grass", "road", "ship", "aircraft")
 """Of what it is asked which of the nine regions hold it."""
@@ -185,8 +188,11 @@ def _surroundings(claims: Claims, result: Grounding) -> None:
 
 
 def _terrain(claims: Claims, result: Grounding) -> None:
-    _answer(result, "main", claims.get("main"))
-    _answer(result, "second", claims.get("second"))
+    main, second = claims.get("main"), claims.get("second")
+    _answer(result, "main", main)
+    _answer(result, "second", second)
+    for name in {main, second} & {*LANDFORMS}:
+        _answer(result, f"holds {name}", "yes")
 
 
 def _function(claims: Claims, result: Grounding) -> None:
@@ -198,6 +204,8 @@ def _where(claims: Claims, result: Grounding) -> None:
         where = _landforms(claims)
         for name in (*LANDFORMS, "open land"):
             _hold(result, name, where.get(name, []))
+        for name in LANDFORMS:
+            _answer(result, f"holds {name}", "yes" if name in where else "no")
 
 
 def _landforms(claims: Claims) -> dict[str, list[int]]:

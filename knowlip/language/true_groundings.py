@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from knowlip.base.vocabulary import REGIONS, TARGET_CATEGORIES, region_of
+from knowlip.base.vocabulary import LANDFORMS, REGIONS, TARGET_CATEGORIES, region_of
 from knowlip.language.definitions import TileTruth, TrueObject, cover_share, holds
 from knowlip.language.directions import Turn
 from knowlip.language.groundings import CLOSED, MAPPED, MOST, Grounding, nothing
@@ -36,7 +36,7 @@ def turned_truth(truth: TileTruth, turn: Turn) -> TileTruth:
 
 def true_answers(truth: TileTruth) -> dict[str, str]:
     """Closed question -> its answer, for those that truth settles: number, region and type of the category with most
-    targets, the main landform where one leads clearly, and the shares of covers."""
+    targets, the main landform where one leads clearly, the shares of covers, and which landforms there are."""
     facts = facts_from_truth(truth)
     counts = facts.counts or {}
     category = max(counts, key=lambda name: counts[name])
@@ -51,6 +51,8 @@ def true_answers(truth: TileTruth) -> dict[str, str]:
         percents = [int(one.removesuffix(" %")) for one in CLOSED[_PLACES[name]].answers]
         share = 100 * cover_share(name, truth["shares"])
         found[name] = f"{min(percents, key=lambda percent: abs(percent - share))} %"
+    for name in LANDFORMS:
+        found[f"holds {name}"] = "yes" if name in (facts.landforms or ()) else "no"
     return {name: true for name, true in found.items() if true in CLOSED[_PLACES[name]].answers}
 
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from knowlip.language.groundings import CLOSED
+
 Sentences = Literal["all", "visual"]
 
 
@@ -170,11 +172,15 @@ class ModelConfig:
     readout: bool = False
     """Whether closed questions are answered from the image and handed to the text side as tokens, see
     :mod:`knowlip.models.readout`. False is the paper's model."""
+    readout_questions: int = 0
+    """How many closed questions it answers: the first so many of :data:`knowlip.language.groundings.CLOSED`. 0 is all
+    of them, and is kept as their number."""
     temperature: float = 0.07
     """Initial temperature of the contrastive loss (learned)."""
 
     def __post_init__(self) -> None:
         _refuse(self, "model.", _MODEL)
+        self.readout_questions = (self.readout_questions or len(CLOSED)) if self.readout else 0
         for name, kind in (("vision", VisionConfig), ("text", TextConfig)):
             if not isinstance(getattr(self, name), kind):
                 raise ValueError(f"model.{name} must be settings, not {_short(getattr(self, name))}.")
@@ -202,9 +208,12 @@ _TEXT: Final[Mapping[str, Range | Choice]] = {
     "contrast_on": Choice("all", "visual"),
     "grounded_on": Choice("all", "visual"),
 }
+_FIRST_QUESTIONS: Final = 20
+"""That the readout of a model folder answers which does not say how many, and that every readout answers at least."""
 _MODEL: Final[Mapping[str, Range | Choice]] = {
     "embed_dim": _WIDTH,
     "readout": _FLAG,
+    "readout_questions": Choice(0, *range(_FIRST_QUESTIONS, len(CLOSED) + 1)),
     "temperature": Range(1e-6, 1e6, whole=False),
 }
 
@@ -219,6 +228,7 @@ def model_config(saved: object) -> ModelConfig:
         ValueError: a part is missing, unknown, of another type or out of its range; the sentence names the setting.
     """
     known = dict(_settings(saved, "model", ModelConfig, {"vision", "text", "embed_dim", "temperature"}))
+    known.setdefault("readout_questions", _FIRST_QUESTIONS)
     vision = dict(
         _settings(known["vision"], "model.vision", VisionConfig, {"name", "image_size"}, frozenset({"pretrained"}))
     )

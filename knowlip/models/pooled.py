@@ -25,6 +25,7 @@ from knowlip.models.towers import Towers
 _FORMS: Final = [MAPPED.index(name) for name in LANDFORMS]
 _TYPES: Final = tuple(one.name for one in (*SHIP_TYPES, *AIRCRAFT_TYPES))
 _OF_SHIPS: Final = torch.tensor([name in {one.name for one in SHIP_TYPES} for name in _TYPES])
+_THERE: Final = [f"holds {name}" for name in LANDFORMS]
 _LEAST: Final = 1e-3
 """Probability below which the readout says no more than "hardly"."""
 
@@ -77,12 +78,19 @@ def _of_landforms(readout: Readout, memory_BFV: Tensor, asked: Sequence[ReadQues
     rows = [row for row, one in enumerate(asked) if one.type in wanted]
     if not rows or not all(names <= {*LANDFORMS} for names in named):
         return
-    logits_RL9 = torch.logit(readout.regions_said(memory_BFV[rows])[:, _FORMS], eps=_LEAST)
+    memory_RFV = memory_BFV[rows]
+    logits_RL9 = torch.logit(readout.regions_said(memory_RFV)[:, _FORMS], eps=_LEAST)
+    # Of a readout that is not asked for a tenth of the tile: what some region holds is there.
+    there_RL = _there(readout, memory_RFV) if _THERE[-1] in readout.names else logits_RL9.amax(2)
     has_AL = torch.tensor([[name in names for name in LANDFORMS] for names in named], device=logits_RL9.device)
-    for row, logits_L9 in zip(rows, logits_RL9, strict=True):
+    for row, logits_L9, there_L in zip(rows, logits_RL9, there_RL, strict=True):
         if asked[row].type == QuestionType.ALL_LANDFORMS:
-            # It is there where some region holds it.
-            there_L = logits_L9.amax(1)
             yield row, torch.where(has_AL, F.logsigmoid(there_L), F.logsigmoid(-there_L)).sum(1)
         elif (has_AL.sum(1) <= 1).all():  # a list of landforms is no answer about one region
             yield row, has_AL.float() @ logits_L9[:, REGIONS.index(asked[row].subject)].log_softmax(0)
+
+
+def _there(readout: Readout, memory_RFV: Tensor) -> Tensor:
+    """Logits (R, landforms) that a tile holds them."""
+    yes_RL = torch.stack([readout.closed_said(memory_RFV, name)[:, 1] for name in _THERE], 1)
+    return torch.logit(yes_RL, eps=_LEAST)

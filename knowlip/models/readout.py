@@ -55,11 +55,14 @@ class Readout(nn.Module):
         width: V.
         channels: C of the fine map.
         hidden: width of the map on which targets are found.
+        questions: Q, how many of `CLOSED` it answers; 0 is all.
     """
 
-    def __init__(self, width: int, channels: int, hidden: int = 64) -> None:
+    def __init__(self, width: int, channels: int, hidden: int = 64, questions: int = 0) -> None:
         super().__init__()
-        widest = max(len(question.answers) for question in CLOSED)
+        self.questions = CLOSED[: questions or len(CLOSED)]
+        questions = len(self.questions)
+        widest = max(len(question.answers) for question in self.questions)
         categories = len(TARGET_CATEGORIES)
         self.from_fine = nn.Conv2d(channels, hidden, 1)
         self.from_tokens = nn.Linear(width, hidden)
@@ -70,14 +73,14 @@ class Readout(nn.Module):
         self.whole = nn.Sequential(
             nn.Linear(2 * width + hidden * (2 + categories) + 10 * categories + 4, 2 * width),
             nn.GELU(),
-            nn.Linear(2 * width, len(CLOSED) * widest),
+            nn.Linear(2 * width, questions * widest),
         )
         self.by_region = nn.Sequential(
             nn.Linear(2 * hidden + width + 2 * categories, width), nn.GELU(), nn.Linear(width, len(MAPPED))
         )
         self.target_gain = nn.Parameter(torch.ones(3))
-        self.answer_tokens = nn.Parameter(torch.randn(len(CLOSED), widest, width))
-        self.question_tokens = nn.Parameter(torch.randn(len(CLOSED), width) * 0.5)
+        self.answer_tokens = nn.Parameter(torch.randn(questions, widest, width))
+        self.question_tokens = nn.Parameter(torch.randn(questions, width) * 0.5)
         self.region_tokens = nn.Parameter(torch.randn(9, width) * 0.5)
         self.of_region = nn.Linear(len(MAPPED) + categories, width)
         self.of_object = nn.Linear(8 + categories + _TYPES, width)
@@ -85,18 +88,18 @@ class Readout(nn.Module):
         nn.init.zeros_(self.rates.weight)
         nn.init.constant_(self.sizes.bias, _SMALL)  # type: ignore[arg-type]
         nn.init.constant_(self.rates.bias, _RARE)  # type: ignore[arg-type]
-        real_QK = torch.tensor([[i < len(question.answers) for i in range(widest)] for question in CLOSED])
+        real_QK = torch.tensor([[i < len(question.answers) for i in range(widest)] for question in self.questions])
         self.real_QK: Tensor
         self.register_buffer("real_QK", real_QK, persistent=False)
         self.log_factorials: Tensor
         factorials = torch.lgamma(torch.arange(MOST + 1, dtype=torch.float64) + 1).float()
         self.register_buffer("log_factorials", factorials, persistent=False)
-        self.summary_width = len(CLOSED) * widest + 9 * (len(MAPPED) + categories)
+        self.summary_width = questions * widest + 9 * (len(MAPPED) + categories)
 
     @property
     def tokens(self) -> int:
         """F."""
-        return len(CLOSED) + 9 + _OBJECTS
+        return len(self.questions) + 9 + _OBJECTS
 
     def forward(
         self, fine_BCGG: Tensor, tokens_BNV: Tensor, summary_BV: Tensor, width_m_B: Tensor | None = None
@@ -194,6 +197,11 @@ class Readout(nn.Module):
         return memory, torch.cat([p_BQK.flatten(1), of_region.flatten(1)], 1)
 
     @property
+    def names(self) -> list[str]:
+        """Of the closed questions, in order."""
+        return [question.name for question in self.questions]
+
+    @property
     def reads_back(self) -> bool:
         """Whether tokens are wide enough for :meth:`regions_said` and :meth:`closed_said`."""
         return self.of_region.out_features >= max(self.of_region.in_features, self.real_QK.shape[1]) + 2
@@ -208,10 +216,8 @@ class Readout(nn.Module):
             memory_BFV: what the forward pass handed on.
         """
         slots_9VS = self.of_region.weight.expand(9, -1, -1)
-        own_9V = self.region_tokens + self.of_region.bias
-        found = self._before_norm(
-            memory_BFV[:, len(CLOSED) : len(CLOSED) + 9], torch.cat([slots_9VS, own_9V[..., None]], -1)
-        )
+        own_9V, first = self.region_tokens + self.of_region.bias, len(self.questions)
+        found = self._before_norm(memory_BFV[:, first : first + 9], torch.cat([slots_9VS, own_9V[..., None]], -1))
         held = found[..., : len(MAPPED)] / found[..., -1:].clamp(min=1e-9)
         return held.clamp(0, 1).transpose(1, 2).to(memory_BFV.device, torch.float32)
 
@@ -222,10 +228,10 @@ class Readout(nn.Module):
 
         Args:
             memory_BFV: what the forward pass handed on.
-            name: of the question in `CLOSED`.
+            name: of a question that it answers.
         """
-        place = next(number for number, question in enumerate(CLOSED) if question.name == name)
-        answers_KV = self.answer_tokens[place, : len(CLOSED[place].answers)] + self.question_tokens[place]
+        place = self.names.index(name)
+        answers_KV = self.answer_tokens[place, : len(self.questions[place].answers)] + self.question_tokens[place]
         found = self._before_norm(memory_BFV[:, place, None], answers_KV.T[None])[:, 0].clamp(min=0)
         return (found / found.sum(1, keepdim=True).clamp(min=1e-9)).to(memory_BFV.device, torch.float32)
 
@@ -304,7 +310,7 @@ def claim_scores(answers: Answers, agree_RQK: Tensor, held_RM9: Tensor, image_R:
         image_R: the image of each.
     """
     log_p, logits = answers.closed_BQK[image_R], answers.regions_BM9[image_R]
-    agreed, known = closed_scores(log_p, agree_RQK)
+    agreed, known = closed_scores(log_p, agree_RQK[:, : log_p.shape[1]])
     closed = (agreed - log_p.amax(-1)).clamp(max=0)
     against = torch.where(held_RM9 == 1, -logits, logits).clamp(min=0) * (held_RM9 >= 0)
     regions, mapped = -against.sum(-1), (held_RM9 >= 0).any(-1)

@@ -64,7 +64,11 @@ class Towers(nn.Module):
         self.vision_proj = nn.Linear(vision_width, config.embed_dim)
         self.text_proj = nn.Linear(config.text.width, config.embed_dim)
         self.itm_head = nn.Linear(config.text.width, 2)
-        self.readout = Readout(vision_width, config.vision.stem or vision_width) if config.readout else None
+        self.readout = (
+            Readout(vision_width, config.vision.stem or vision_width, questions=config.readout_questions)
+            if config.readout
+            else None
+        )
         self.readout_proj = (
             nn.Linear(self.readout.summary_width, config.embed_dim, bias=False) if self.readout is not None else None
         )

@@ -346,7 +346,7 @@ def written_logits(
 
 def grounding_loss(answers: Answers, targets: GroundingTargets) -> Tensor:
     """Closed questions, regions, densities, sizes and types; densities weigh a tenth, for they are sums over cells."""
-    agree, held = targets.agree_BQK, targets.held_BM9
+    held, agree = targets.held_BM9, targets.agree_BQK[:, : answers.closed_BQK.shape[1]]
     number, known, size = targets.number_BLGG, targets.known_BL, targets.log_size_B2GG
     return (
         closed_loss(answers.closed_BQK, agree, _everywhere(agree.any(-1)))

@@ -46,6 +46,7 @@ def test_truth_answers_what_it_settles_and_no_more() -> None:
         "water": "30 %",
         "grass": "0 %",
         "pavement": "0 %",
+        **{f"holds {name}": "yes" if name in ("water", "field", "built-up") else "no" for name in LANDFORMS},
     }, "no landform leads clearly"
     assert true_answers(truth())["count"] == "0"
     assert "region" not in true_answers(truth(target(0.1, 0.1), target(0.9, 0.9))), "a tie"

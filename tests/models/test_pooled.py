@@ -14,13 +14,16 @@ ALL = "Which landforms are present?"
 
 
 @pytest.fixture
-def model() -> KnowLIP:
+def model(request: pytest.FixtureRequest) -> KnowLIP:
+    """Its readout answers all closed questions, or the first so many."""
     torch.manual_seed(0)
     changes = {"embed_dim": 48, "depth": 1, "num_heads": 2, "patch_size": 16}
     vision = VisionConfig("vit_tiny_patch16_224", 48, changes)
     tokenizer = TextTokenizer.train([", ".join(LANDFORMS), OF_A_REGION, ALL] * 3, vocab_size=200)
     text = TextConfig(len(tokenizer), width=32, layers=1, heads=2, mlp_width=64, max_length=40, dropout=0.0)
-    return KnowLIP(ModelConfig(vision, text, embed_dim=16, readout=True), tokenizer).eval()
+    asked = getattr(request, "param", 0)
+    config = ModelConfig(vision, text, embed_dim=16, readout=True, readout_questions=asked)
+    return KnowLIP(config, tokenizer).eval()
 
 
 def seen(model: KnowLIP) -> tuple[torch.Tensor, torch.Tensor]:
@@ -69,7 +72,25 @@ def test_the_landform_of_a_region_is_the_geometric_mean_of_words_and_readout(mod
     torch.testing.assert_close(found.exp().sum(1), words.exp().sum(1))
 
 
-def test_all_landforms_are_those_that_some_region_holds(model: KnowLIP) -> None:
+def test_all_landforms_are_those_of_which_the_tile_holds_a_tenth(model: KnowLIP) -> None:
+    with torch.inference_mode():
+        tokens, _, said = model.look(torch.randn(2, 1, 48, 48))
+    assert said is not None
+    places = [next(at for at, question in enumerate(CLOSED) if question.name == f"holds {name}") for name in LANDFORMS]
+    yes = said.closed_BQK[:, places, 1].exp()
+    assert yes.std() > 1e-3
+    lists = [LANDFORMS[0], f"{LANDFORMS[0]}, {LANDFORMS[2]}", f"{LANDFORMS[1]}, {LANDFORMS[3]}"]
+    found = with_readout(model, tokens, [ALL] * 2, lists, torch.zeros(2, 3))
+    for row in range(2):
+        want = torch.ones(3)
+        for number, one in enumerate(lists):
+            for form, name in enumerate(LANDFORMS):
+                want[number] *= yes[row, form] if name in one.split(", ") else 1 - yes[row, form]
+        torch.testing.assert_close(found[row].softmax(0), want.sqrt() / want.sqrt().sum(), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", [20], indirect=True)
+def test_where_that_is_not_asked_they_are_those_that_some_region_holds(model: KnowLIP) -> None:
     tokens, logits = seen(model)
     lists = [LANDFORMS[0], f"{LANDFORMS[0]}, {LANDFORMS[2]}", f"{LANDFORMS[1]}, {LANDFORMS[3]}"]
     words = torch.zeros(2, 3)
