@@ -1,9 +1,12 @@
 """Texts with known errors, judged by truth: right ones are right, and exactly the wanted share becomes wrong."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.right_texts import main
 from knowlip.benchmark.corrupt import (
     GENERATORS,
     OTHER_TILE,
@@ -55,6 +58,29 @@ def test_templates_help_where_no_other_tile_does(data: Dataset) -> None:
     assert [(change.at, change.kind, change.text) for change in changes if change.at == counts] == [
         (counts, "template", "two ships: Count")
     ]
+
+
+def test_a_copy_has_right_texts_where_the_training_is(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["right_texts", str(data.path), "--out", str(tmp_path)])
+    main()
+    copy = Dataset(tmp_path / "datasets" / "wrong-0")
+    assert str(copy.path) in capsys.readouterr().out
+    train = set(data.tiles("train")["tile_id"])
+    for texts, of_train in ((copy.texts(0), True), (copy.texts(0), False)):
+        mine = texts[texts["tile_id"].isin(train) == of_train].sort_values(["tile_id", "slot"], ignore_index=True)
+        theirs = data.texts(0)
+        before = theirs[theirs["tile_id"].isin(train) == of_train].sort_values(["tile_id", "slot"], ignore_index=True)
+        wrong, was = ((known(data, one).true == False).sum() for one in (mine, before))  # noqa: E712
+        assert was > 0
+        assert wrong < was / 2 if of_train else wrong == was
+    (data.path / "truth.parquet").rename(tmp_path / "truth.parquet")
+    try:
+        with pytest.raises(SystemExit, match="has no truth"):
+            main()
+    finally:
+        (tmp_path / "truth.parquet").rename(data.path / "truth.parquet")
 
 
 @pytest.mark.parametrize("generator", sorted(GENERATORS))
