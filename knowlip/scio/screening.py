@@ -123,7 +123,8 @@ def learn(
         return _learn_from_truth(corpus, config, sample.rows, clean)
     sets, place = [corpus.sets[row] for row in sample.rows], {row: at for at, row in enumerate(sample.rows)}
     places, kinds = [(place[one.row], one.slot) for one in sample.injected], [one.kind for one in sample.injected]
-    noise = fit(clean, sets, injected, places, kinds, config.evidence, config.precision, config.threshold)
+    blocks = [corpus.blocks[row] for row in sample.rows]
+    noise = fit(clean, sets, injected, places, kinds, config.evidence, config.precision, config.threshold, blocks)
     score = noise_score(noise, injected, [corpus.sets[one.row] for one in sample.injected])
     limits = noise.limits(sets)
     found = [one for one, scores in zip(sample.injected, score) if scores[one.slot] > limits[place[one.row], one.slot]]
@@ -136,7 +137,8 @@ def _learn_from_truth(corpus: Corpus, config: ScioConfig, rows: Sequence[int], c
     sets, true = [corpus.sets[row] for row in rows], np.empty((len(rows), SLOTS), dtype=object)
     for at, row in enumerate(rows):
         true[at] = [corpus.verdict(row, slot, corpus.words(row, slot)) for slot in range(SLOTS)]
-    noise = fit_on_truth(clean, sets, true, config.evidence, config.precision, config.threshold)
+    blocks = [corpus.blocks[row] for row in rows]
+    noise = fit_on_truth(clean, sets, true, config.evidence, config.precision, config.threshold, blocks)
     flagged = np.argwhere(noise_score(noise, clean, sets) > noise.limits(sets)).tolist()
     return NoiseCalibration(noise, [], [(rows[at], slot) for at, slot in flagged])
 

@@ -46,6 +46,8 @@ _ENOUGH: Final = 24
 """Injected errors that a dimension needs for a threshold of its own."""
 _OWN: Final = 0.3
 """Standard deviation of a dimension's own coefficients, in units of that of the common ones."""
+_PARTS: Final = 5
+"""That take turns in being held out."""
 _HITS: Final = 8
 """A precision over fewer flagged sub-texts is not believed."""
 NEVER: Final = 1e9
@@ -144,11 +146,12 @@ def fit(
     evidence: str,
     precision: float,
     threshold: float | None = None,
+    blocks: Sequence[str] = (),
 ) -> NoiseModel:
     """Fit the noise score on injected noise and choose its threshold on injected noise held out.
 
     One sub-text of each tile with injected noise is noise, its other seven (as they were without it) are not: a base
-    rate of one in eight. Five parts of the tiles take turns in being held out.
+    rate of one in eight. Five parts of the places take turns in being held out, see :func:`held_out_groups`.
 
     Args:
         found: evidence of texts as they are.
@@ -159,6 +162,7 @@ def fit(
         evidence: what the score is made of, a setting of `scio.evidence`.
         precision: wanted share of noise among what is flagged.
         threshold: the threshold everywhere, instead of those that reach the precision.
+        blocks: the place of each text of `found`; none is a place of its own for each.
 
     Raises:
         ValueError: no noise was injected.
@@ -170,7 +174,8 @@ def fit(
     wrong = np.zeros((len(rows), SLOTS), bool)
     wrong[np.arange(len(rows)), slots] = True
     mixed, mixed_sets = found.injected(rows, slots, injected), [sets[row] for row in rows]
-    return _fitted(model, mixed, mixed_sets, wrong, np.ones_like(wrong), kinds, precision, threshold)
+    group = held_out_groups([blocks[row] for row in rows] if blocks else [], rows.tolist())
+    return _fitted(model, mixed, mixed_sets, wrong, np.ones_like(wrong), kinds, precision, threshold, group)
 
 
 def fit_on_truth(
@@ -180,6 +185,7 @@ def fit_on_truth(
     evidence: str,
     precision: float,
     threshold: float | None = None,
+    blocks: Sequence[str] = (),
 ) -> NoiseModel:
     """Fit the noise score on errors that texts hold by themselves, and choose its threshold on those held out.
 
@@ -187,7 +193,7 @@ def fit_on_truth(
         found: evidence of the texts.
         sets: their instruction sets.
         true: (N, 8) objects: False are the errors; None is not known, and no example either way.
-        evidence, precision, threshold: as in :func:`fit`.
+        evidence, precision, threshold, blocks: as in :func:`fit`.
 
     Raises:
         ValueError: fewer than eight errors, or sub-texts without, are known.
@@ -200,7 +206,8 @@ def fit_on_truth(
             "raise scio.calibration_tiles, or leave scio.errors at injected."
         )
     model = standardisation(found, sets, evidence)
-    model = _fitted(model, found, sets, wrong, judged, ["natural"] * len(sets), precision, threshold)
+    group = held_out_groups(blocks, range(len(sets)))
+    model = _fitted(model, found, sets, wrong, judged, ["natural"] * len(sets), precision, threshold, group)
     model.figures |= {"learned_from": "truth", "natural_noise_rate": model.figures["base_rate"]}
     return model
 
@@ -214,14 +221,15 @@ def _fitted(
     kinds: Sequence[str],
     precision: float,
     threshold: float | None,
+    group: np.ndarray,
 ) -> NoiseModel:
     """The model with weights, thresholds and figures from examples: texts of which some sub-texts are wrong (N, 8),
-    and all that are `judged` (N, 8) count."""
+    and all that are `judged` (N, 8) count. Texts of one `group` (N,) are held out together."""
     evidence, at = model.evidence, np.arange(len(wrong))
     raw = model.features(mixed, mixed_sets)
     # Sub-texts that the image cannot judge have no evidence, and are no examples either way.
-    known, group = np.isfinite(raw).any(-1) & judged, np.repeat(at[:, None], SLOTS, 1)
-    label, of_tile = wrong[known], group[known]
+    known = np.isfinite(raw).any(-1) & judged
+    label, of_tile = wrong[known], np.repeat(at[:, None], SLOTS, 1)[known]
     names = sorted({*mixed_sets})
     dimension = (np.array([names.index(name) for name in mixed_sets])[:, None] * SLOTS + np.arange(SLOTS))[known]
     if evidence == "deltas":
@@ -232,13 +240,13 @@ def _fitted(
         regression = LogisticRegression(max_iter=1000).fit(design, label)
         _take(model, regression, names, raw.shape[-1])
         score = regression.predict_proba(design)[:, 1]
-        if len(at) >= 5:  # tiles held out as a whole: sub-texts of one tile resemble each other
+        if len(np.unique(group)) >= _PARTS:
             held_out = cross_val_predict(
                 LogisticRegression(max_iter=1000),
                 design,
                 label,
-                groups=of_tile,
-                cv=GroupKFold(5),
+                groups=group[of_tile],
+                cv=GroupKFold(_PARTS),
                 method="predict_proba",
             )
             score = held_out[:, 1]
@@ -263,6 +271,13 @@ def _fitted(
         },
     }
     return model
+
+
+def held_out_groups(blocks: Sequence[str], tiles: Sequence[int]) -> np.ndarray:
+    """Number of the group of each example, which is held out as a whole: its place, for neighbours resemble each other;
+    where there are fewer places than parts, its tile."""
+    place, tile = (np.unique(np.asarray(names), return_inverse=True)[1] for names in (blocks, tiles))
+    return place if place.max(initial=-1) + 1 >= _PARTS else tile
 
 
 def _by_dimension(flat: np.ndarray, dimension: np.ndarray, count: int) -> csr_matrix:

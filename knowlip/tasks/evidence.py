@@ -73,7 +73,16 @@ def unseen_evidence(bench: Bench, model: KnowLIP, tiles: int = TILES) -> dict[st
         place, sets = {row: at for at, row in enumerate(sample.rows)}, [taught.sets[row] for row in sample.rows]
         places = [(place[one.row], one.slot) for one in sample.injected]
         kinds = [one.kind for one in sample.injected]
-        fitted = fit(clean, sets, injected, places, kinds, TOGETHER, config.precision)
+        fitted = fit(
+            clean,
+            sets,
+            injected,
+            places,
+            kinds,
+            TOGETHER,
+            config.precision,
+            blocks=[taught.blocks[row] for row in sample.rows],
+        )
         single = standardisation(clean, sets, TOGETHER)
         corpus = _corpus(bench, model, sorted(bench.tile_ids), Path(folder))
         rows = np.sort(rng.permutation(len(corpus.texts))[:tiles]).tolist()

@@ -113,6 +113,8 @@ class Corpus:
         self.ask([])
         self._dataset = dataset
         self.read_texts(dataset, 0)
+        self.blocks = tiles["block"].astype(str).to_list()
+        """The place of each tile."""
         self.groups = [f"{kind} {scale}" for kind, scale in zip(self.sets, tiles["scale"])]
         """Instruction set and scale of each tile: what an epoch may be balanced over."""
         self.order_length_N = self.lengths.part_N8.sum(1)

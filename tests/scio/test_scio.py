@@ -1,6 +1,7 @@
 """SCIO's evidence against figures of single passes by hand, its thresholds against counting, its stages."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from knowlip.scio.thresholds import (
     NoiseModel,
     fit,
     fit_on_truth,
+    held_out_groups,
     mixture_proportion,
     noise_score,
     precise_threshold,
@@ -209,6 +211,31 @@ def test_the_fit_finds_what_tells_noise_and_says_how_well() -> None:
     score = noise_score(model, fresh, ["marine"] * 200)
     assert (auroc(score.ravel(), np.eye(8, dtype=bool)[[0] * 200].ravel()) or 0) > 0.85
     assert ((score >= 0) & (score <= 1)).all()
+
+
+def test_places_are_held_out_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors that are a place's own must not tell about themselves; with few places tiles are held out."""
+    rng = np.random.default_rng(0)
+    clean, injected = neutral(rng, 60), neutral(rng, 60)
+    blocks, places = [f"place {row % 6}" for row in range(60)], [(row, row % 8) for row in range(60)]
+    seen = []
+
+    def kept(*arguments: Any, groups: np.ndarray, **more: Any) -> np.ndarray:
+        seen.append(groups)
+        return np.zeros((len(groups), 2))
+
+    monkeypatch.setattr("knowlip.scio.thresholds.cross_val_predict", kept)
+    true = np.array([[slot != row % 8 for slot in range(8)] for row in range(60)], object)
+    cases: list[tuple[list[str], int]] = [(blocks, 6), ([], 60), (["one"] * 30 + ["other"] * 30, 60)]
+    for where, groups in cases:
+        fit(clean, ["marine"] * 60, injected, places, ["swap"] * 60, "all", precision=0.6, blocks=where)
+        fit_on_truth(clean, ["marine"] * 60, true, "all", precision=0.6, blocks=where)
+        for found in seen[-2:]:
+            assert len(np.unique(found)) == groups
+            assert len(found) == 480
+            assert all(len(np.unique(found[8 * row : 8 * row + 8])) == 1 for row in range(60)), "tiles stay whole"
+    assert held_out_groups(list("abcdefa"), [1, 2, 3, 4, 5, 6, 7]).tolist() == [0, 1, 2, 3, 4, 5, 0]
+    assert held_out_groups(list("aabb"), [7, 8, 7, 9]).tolist() == [0, 1, 0, 2]
 
 
 def test_the_fit_on_truth_learns_from_known_errors_alone() -> None:
