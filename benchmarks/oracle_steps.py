@@ -116,8 +116,9 @@ def told_answers(answers: Answers, truths: Sequence[TileTruth]) -> Answers:
             x, y = (min(side - 1, max(0, int(one[name] * side))) for name in ("x", "y"))
             at = TARGET_CATEGORIES.index(one["category"]), y, x
             placed[at] = placed.get(at, 0) + 1
-            types[row, :, y, x] = -2 * _SURE
-            types[row, TYPES.index(one["type"]), y, x] = 0.0
+            if one["type"] in TYPES:
+                types[row, :, y, x] = -2 * _SURE
+                types[row, TYPES.index(one["type"]), y, x] = 0.0
             corners = np.ptp(np.asarray(one["polygon"], float), axis=0)
             sizes[row, :, y, x] = torch.from_numpy(np.log(np.maximum(corners, 1e-3))).to(sizes.dtype)
         for at, many in placed.items():

@@ -22,6 +22,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
+    if not (options.dataset / "dataset.json").is_file():
+        raise SystemExit(f"{options.dataset} is no data set.")
+    if (options.out / "datasets").exists():
+        raise SystemExit(f"{options.out} holds texts of an earlier call: give another folder, or delete it.")
     if not Dataset(options.dataset).truth():
         raise SystemExit(f"{options.dataset} has no truth: give a data set that was built from simulated scenes.")
     arm, texts = Arm(level(0.0)), ArmTexts(options.dataset, options.out, [0.0], next(iter(GENERATORS)), options.seed)

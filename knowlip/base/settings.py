@@ -3,6 +3,7 @@
 There is one way to check them. What is wrong by itself or beside a neighbour is refused by `__post_init__` with a
 `ValueError` that names the setting, so that settings which exist are sound, whether they came from flags, a recipe or
 Python. What depends on files, data or the machine is refused by the function that takes the settings, before it writes.
+A new setting whose default is not what was done before says so in `BEFORE` (`BEFORE: ClassVar = {"name": value}`).
 A setting that got another name stands in the dataclass's `RENAMED` (`RENAMED: ClassVar = {"old": "new"}`): flags and
 recipes with the old one are told the new one, and folders made with it go on.
 """
@@ -83,6 +84,9 @@ def _default(kind: Any, saved: dict[str, Any], name: str) -> Any:
     if part in there:
         inner, inside = get_type_hints(kind)[part], there[part]
         return _default(inner, inside, rest) if dataclasses.is_dataclass(inner) and isinstance(inside, dict) else None
+    before = getattr(kind, "BEFORE", {})
+    if part in before:
+        return before[part]
     made = field.default_factory
     default = field.default if made is dataclasses.MISSING else made()
     return None if default is dataclasses.MISSING else _flat(plain(default), f"{part}.").get(name)

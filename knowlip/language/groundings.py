@@ -63,6 +63,7 @@ MAPPED: Final = (*LANDFORMS, "open land", "grass", "road", "ship", "aircraft")
 """Of what it is asked which of the nine regions hold it."""
 
 _PLACES: Final = {closed.name: place for place, closed in enumerate(CLOSED)}
+_CONTRADICTS: Final = np.array([not closed.name.startswith("holds ") for closed in CLOSED])
 _WIDEST: Final = max(len(closed.answers) for closed in CLOSED)
 
 
@@ -115,7 +116,8 @@ def contradict(instruction_set: str, dimension: str, one: str, other: str) -> bo
     """Whether two sub-texts cannot both be right: no answer to some question agrees with both, or they see something
     in other regions; of what is no answer, whether they claim something else."""
     a, b = (grounding_of(instruction_set, {dimension: text}) for text in (one, other))
-    asked = a.answers_QK.any(1) & b.answers_QK.any(1)
+    # A list of landforms that leaves one out does not deny it to another list: what it names may still be right.
+    asked = a.answers_QK.any(1) & b.answers_QK.any(1) & _CONTRADICTS
     mapped = (a.regions_M9 >= 0).any(1) & (b.regions_M9 >= 0).any(1)
     if not asked.any() and not mapped.any():
         return not say_the_same(instruction_set, dimension, one, other)

@@ -33,6 +33,8 @@ class ModelCard(TypedDict, total=False):
     questions: int
     epoch_questions: Mapping[str, float]
     """Type and answer -> such questions in an epoch of fine-tuning."""
+    untaught: list[str]
+    """Closed questions of its readout that nothing in its trainings answered; what it says of them is chance."""
     unturned_questions: int
     """Questions that name a direction which is not understood: their tiles were not turned."""
     license: str

@@ -7,11 +7,13 @@ every value is checked when a config is made, wherever it comes from, and :data:
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from knowlip.language.groundings import CLOSED
 
 Sentences = Literal["all", "visual"]
+FIRST_QUESTIONS: Final = 20
+"""That a readout answers of which nothing says how many, as former versions wrote it; the fewest that one answers."""
 
 
 class Range:
@@ -178,6 +180,8 @@ class ModelConfig:
     temperature: float = 0.07
     """Initial temperature of the contrastive loss (learned)."""
 
+    BEFORE: ClassVar[Mapping[str, int]] = {"readout_questions": FIRST_QUESTIONS}
+
     def __post_init__(self) -> None:
         _refuse(self, "model.", _MODEL)
         self.readout_questions = (self.readout_questions or len(CLOSED)) if self.readout else 0
@@ -208,12 +212,10 @@ _TEXT: Final[Mapping[str, Range | Choice]] = {
     "contrast_on": Choice("all", "visual"),
     "grounded_on": Choice("all", "visual"),
 }
-_FIRST_QUESTIONS: Final = 20
-"""That the readout of a model folder answers which does not say how many, and that every readout answers at least."""
 _MODEL: Final[Mapping[str, Range | Choice]] = {
     "embed_dim": _WIDTH,
     "readout": _FLAG,
-    "readout_questions": Choice(0, *range(_FIRST_QUESTIONS, len(CLOSED) + 1)),
+    "readout_questions": Choice(0, *range(FIRST_QUESTIONS, len(CLOSED) + 1)),
     "temperature": Range(1e-6, 1e6, whole=False),
 }
 
@@ -228,7 +230,7 @@ def model_config(saved: object) -> ModelConfig:
         ValueError: a part is missing, unknown, of another type or out of its range; the sentence names the setting.
     """
     known = dict(_settings(saved, "model", ModelConfig, {"vision", "text", "embed_dim", "temperature"}))
-    known.setdefault("readout_questions", _FIRST_QUESTIONS)
+    known.setdefault("readout_questions", FIRST_QUESTIONS)
     vision = dict(
         _settings(known["vision"], "model.vision", VisionConfig, {"name", "image_size"}, frozenset({"pretrained"}))
     )

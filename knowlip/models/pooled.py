@@ -7,7 +7,7 @@ an answer (a logarithmic opinion pool, Genest and Zidek, Statistical Science 1, 
 answers, and be too sure of them: both look at the same tokens.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Final
 
 import torch
@@ -47,9 +47,10 @@ def with_readout(
     if readout is None or not readout.reads_back:
         return scores_BA
     says = _of_types if {*answers} <= {*_TYPES} else _of_landforms
+    untaught = {*model.card.get("untaught", ())}
     asked = [read_question(question) for question in questions]
     result = scores_BA.clone()
-    for row, said in says(readout, tokens_BNV[:, readout_tokens(model)], asked, answers):
+    for row, said in says(readout, untaught, tokens_BNV[:, readout_tokens(model)], asked, answers):
         both = (scores_BA[row] + said.to(scores_BA)) / 2
         result[row] = both - both.logsumexp(0) + scores_BA[row].logsumexp(0)
     return result
@@ -59,10 +60,12 @@ _Said = Iterator[tuple[int, Tensor]]
 """Row of a question, and log-probabilities of the answers up to a constant."""
 
 
-def _of_types(readout: Readout, memory_BFV: Tensor, asked: Sequence[ReadQuestion], answers: Sequence[str]) -> _Said:
+def _of_types(
+    readout: Readout, untaught: Set[str], memory_BFV: Tensor, asked: Sequence[ReadQuestion], answers: Sequence[str]
+) -> _Said:
     """The readout names the type of the category that has more targets: of the other it says nothing."""
     rows = [row for row, one in enumerate(asked) if one.type == QuestionType.RECOGNITION]
-    if not rows:
+    if not rows or "type" in untaught or not readout.reads_back_closed("type"):
         return
     p_RT = readout.closed_said(memory_BFV[rows], "type")
     at = [_TYPES.index(answer) for answer in answers]
@@ -72,7 +75,9 @@ def _of_types(readout: Readout, memory_BFV: Tensor, asked: Sequence[ReadQuestion
             yield row, p_T[at].clamp(min=_LEAST).log()
 
 
-def _of_landforms(readout: Readout, memory_BFV: Tensor, asked: Sequence[ReadQuestion], answers: Sequence[str]) -> _Said:
+def _of_landforms(
+    readout: Readout, untaught: Set[str], memory_BFV: Tensor, asked: Sequence[ReadQuestion], answers: Sequence[str]
+) -> _Said:
     named = [set(answer.split(", ")) for answer in answers]
     wanted = (QuestionType.REGIONAL_LANDFORM, QuestionType.ALL_LANDFORMS)
     rows = [row for row, one in enumerate(asked) if one.type in wanted]
@@ -80,8 +85,9 @@ def _of_landforms(readout: Readout, memory_BFV: Tensor, asked: Sequence[ReadQues
         return
     memory_RFV = memory_BFV[rows]
     logits_RL9 = torch.logit(readout.regions_said(memory_RFV)[:, _FORMS], eps=_LEAST)
-    # Of a readout that is not asked for a tenth of the tile: what some region holds is there.
-    there_RL = _there(readout, memory_RFV) if _THERE[-1] in readout.names else logits_RL9.amax(2)
+    # Of a readout that is not asked for a tenth of the tile, or was not taught it: what some region holds is there.
+    asks = all(readout.reads_back_closed(name) for name in _THERE) and not untaught & {*_THERE}
+    there_RL = _there(readout, memory_RFV) if asks else logits_RL9.amax(2)
     has_AL = torch.tensor([[name in names for name in LANDFORMS] for names in named], device=logits_RL9.device)
     for row, logits_L9, there_L in zip(rows, logits_RL9, there_RL, strict=True):
         if asked[row].type == QuestionType.ALL_LANDFORMS:

@@ -203,8 +203,13 @@ class Readout(nn.Module):
 
     @property
     def reads_back(self) -> bool:
-        """Whether tokens are wide enough for :meth:`regions_said` and :meth:`closed_said`."""
-        return self.of_region.out_features >= max(self.of_region.in_features, self.real_QK.shape[1]) + 2
+        """Whether tokens are wide enough for :meth:`regions_said`."""
+        return self.of_region.out_features >= self.of_region.in_features + 2
+
+    def reads_back_closed(self, name: str) -> bool:
+        """Whether a closed question is answered, and tokens are wide enough for :meth:`closed_said`."""
+        known = {question.name: len(question.answers) for question in self.questions}
+        return name in known and self.of_region.out_features >= known[name] + 2
 
     def regions_said(self, memory_BFV: Tensor) -> Tensor:
         """Probability (B, M, 9) that a region holds what `MAPPED` names, read back from memory tokens.

@@ -24,7 +24,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from knowlip.base.progress import track
 from knowlip.base.vocabulary import Decision
@@ -36,7 +35,7 @@ from knowlip.scio.config import ScioConfig
 from knowlip.scio.evidence import Scorer, claim_surprise
 from knowlip.scio.filled import FilledHole
 from knowlip.scio.screening import NoiseCalibration, corrupted
-from knowlip.scio.thresholds import held_out_groups, precise_threshold, precision_at
+from knowlip.scio.thresholds import held_out_probability, precise_threshold, precision_at
 from knowlip.training.corpus import Corpus
 from knowlip.training.holes import WHOLE, with_holes
 from knowlip.training.texts import TileText
@@ -348,14 +347,11 @@ def learn_rewrites(
     nothing = Acceptance([0.0] * len(_FEATURES), 0.0, float("inf"), scale_itc, scale_itm, figures)
     if min(right.sum(), (~right).sum()) < _ENOUGH:
         return nothing
-    features, group = (
-        _features(tried),
-        held_out_groups([corpus.blocks[one.row] for one in tried], [one.row for one in tried]),
-    )
+    features, rows = _features(tried), [one.row for one in tried]
+    held_out = held_out_probability(features, right, [corpus.blocks[row] for row in rows], rows)
+    if held_out is None:
+        return nothing
     regression = LogisticRegression(max_iter=1000).fit(features, right)
-    held_out = cross_val_predict(
-        LogisticRegression(max_iter=1000), features, right, groups=group, cv=GroupKFold(5), method="predict_proba"
-    )[:, 1]
     threshold, reached = precise_threshold(held_out, right, config.accept_precision, injected, natural)
     if not reached:
         return nothing

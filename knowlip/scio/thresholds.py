@@ -174,8 +174,8 @@ def fit(
     wrong = np.zeros((len(rows), SLOTS), bool)
     wrong[np.arange(len(rows)), slots] = True
     mixed, mixed_sets = found.injected(rows, slots, injected), [sets[row] for row in rows]
-    group = held_out_groups([blocks[row] for row in rows] if blocks else [], rows.tolist())
-    return _fitted(model, mixed, mixed_sets, wrong, np.ones_like(wrong), kinds, precision, threshold, group)
+    place = [blocks[row] for row in rows] if blocks else []
+    return _fitted(model, mixed, mixed_sets, wrong, np.ones_like(wrong), kinds, precision, threshold, place)
 
 
 def fit_on_truth(
@@ -206,8 +206,7 @@ def fit_on_truth(
             "raise scio.calibration_tiles, or leave scio.errors at injected."
         )
     model = standardisation(found, sets, evidence)
-    group = held_out_groups(blocks, range(len(sets)))
-    model = _fitted(model, found, sets, wrong, judged, ["natural"] * len(sets), precision, threshold, group)
+    model = _fitted(model, found, sets, wrong, judged, ["natural"] * len(sets), precision, threshold, blocks)
     model.figures |= {"learned_from": "truth", "natural_noise_rate": model.figures["base_rate"]}
     return model
 
@@ -221,10 +220,10 @@ def _fitted(
     kinds: Sequence[str],
     precision: float,
     threshold: float | None,
-    group: np.ndarray,
+    blocks: Sequence[str],
 ) -> NoiseModel:
     """The model with weights, thresholds and figures from examples: texts of which some sub-texts are wrong (N, 8),
-    and all that are `judged` (N, 8) count. Texts of one `group` (N,) are held out together."""
+    and all that are `judged` (N, 8) count. `blocks` are the places of the texts, or nothing."""
     evidence, at = model.evidence, np.arange(len(wrong))
     raw = model.features(mixed, mixed_sets)
     # Sub-texts that the image cannot judge have no evidence, and are no examples either way.
@@ -240,16 +239,8 @@ def _fitted(
         regression = LogisticRegression(max_iter=1000).fit(design, label)
         _take(model, regression, names, raw.shape[-1])
         score = regression.predict_proba(design)[:, 1]
-        if len(np.unique(group)) >= _PARTS:
-            held_out = cross_val_predict(
-                LogisticRegression(max_iter=1000),
-                design,
-                label,
-                groups=group[of_tile],
-                cv=GroupKFold(_PARTS),
-                method="predict_proba",
-            )
-            score = held_out[:, 1]
+        held_out = held_out_probability(design, label, [blocks[tile] for tile in of_tile] if blocks else [], of_tile)
+        score = score if held_out is None else held_out
     lowest = 0.0 if evidence == "deltas" else -np.inf
     value, reached = precise_threshold(score, label, precision, lowest=lowest)
     model.threshold = value if threshold is None else threshold
@@ -273,11 +264,30 @@ def _fitted(
     return model
 
 
-def held_out_groups(blocks: Sequence[str], tiles: Sequence[int]) -> np.ndarray:
-    """Number of the group of each example, which is held out as a whole: its place, for neighbours resemble each other;
-    where there are fewer places than parts, its tile."""
-    place, tile = (np.unique(np.asarray(names), return_inverse=True)[1] for names in (blocks, tiles))
-    return place if place.max(initial=-1) + 1 >= _PARTS else tile
+def held_out_probability(
+    design: Any, label: np.ndarray, blocks: Sequence[str], tiles: Sequence[int] | np.ndarray
+) -> np.ndarray | None:
+    """Probability (N,) that an example is one, by logistic regressions that did not learn from its group. None where
+    there are too few groups to hold out.
+
+    Places are held out as a whole, for neighbours resemble each other; tiles where there are fewer than five places,
+    where one of them has more than half of the examples (who is left would say little about it), or where those that
+    are left would all be of one class.
+
+    Args:
+        design: (N, features).
+        label: (N,) bool.
+        blocks, tiles: place and tile of each example; no places are known where `blocks` is empty.
+    """
+    for names in (blocks, tiles):
+        _, group, size = np.unique(np.asarray(names), return_inverse=True, return_counts=True)
+        if len(size) < _PARTS or (names is blocks and size.max() > len(label) / 2):
+            continue
+        folds = list(GroupKFold(_PARTS).split(label, groups=group))
+        if all(len(np.unique(label[learned])) == 2 for learned, _ in folds):
+            regression = LogisticRegression(max_iter=1000)
+            return np.asarray(cross_val_predict(regression, design, label, cv=folds, method="predict_proba")[:, 1])
+    return None
 
 
 def _by_dimension(flat: np.ndarray, dimension: np.ndarray, count: int) -> csr_matrix:

@@ -57,6 +57,7 @@ GROWING: Final = ("train_blocks", "quantiser", "windows_m", "sensors", "metres_p
 
 
 _SETS: Final = "other_sets"
+_UNTAUGHT: Final = "untaught"
 
 
 def pretrain(config: PretrainConfig, sentences: Sequence[str] | None = None) -> dict[str, Any]:
@@ -95,6 +96,7 @@ class Pretraining(Task[Batch]):
         goes_on = (config.out / "checkpoint.pt").is_file()
         start = open_start(config.init.model) if config.init.model and not goes_on else None
         self.start_card: Mapping[str, Any] = {} if start is None else start.card
+        self.start_questions = 0 if start is None else start.config.readout_questions
         tokenizer = None if start is None else start.tokenizer
         self.corpus = Corpus.open(self.dataset, config, sentences, tokenizer)
         if not goes_on or config.objectives.questions_from == "truth":  # the texts to go on with are read later
@@ -183,6 +185,8 @@ class Pretraining(Task[Batch]):
         if self.weights:
             write_json(self.config.out / _WEIGHTS, self.weights)
             start = {key: list(self.start_card.get(key, ())) for key in GROWING}
+            known = self.model.readout.names if self.model.readout else []
+            start[_UNTAUGHT] = [*self.start_card.get(_UNTAUGHT, ()), *known[self.start_questions :]]
             write_json(self.config.out / _START, start | {_SETS: sets_of(self.start_card)})
             for report in self.weights.values():
                 say(describe(report))
@@ -288,6 +292,9 @@ class Pretraining(Task[Batch]):
             out = self.config.out
             card = model_card(self.dataset, self.corpus, self.revision)
             card |= {"epoch_rows": self.epoch_rows, "run": self.name, **provenance()}
+            if self.model.readout:
+                taught = self.corpus.answered(self.model.readout.names) if self.config.objectives.ground else set()
+                card["untaught"] = [name for name in self.model.readout.names if name not in taught]
             if (out / _WEIGHTS).is_file():  # also where this process only went on with the run
                 card["weights"] = for_card(read_json(out / _WEIGHTS))
                 card = _grown(card, read_json(out / _START))
@@ -315,4 +322,6 @@ def _grown(card: ModelCard, start: Mapping[str, list[Any]]) -> ModelCard:
     for key in GROWING:
         seen = sorted({*grown[key], *start.get(key, ())}, reverse=key == "windows_m")
         grown[key] = [seen[0], seen[-1]] if key == "metres_per_pixel" and seen else seen
+    if _UNTAUGHT in grown:
+        grown[_UNTAUGHT] = [name for name in grown[_UNTAUGHT] if name in start.get(_UNTAUGHT, grown[_UNTAUGHT])]
     return cast(ModelCard, grown)

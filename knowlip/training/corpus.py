@@ -296,6 +296,15 @@ class Corpus:
         """Truth of a tile, where it is to teach the readout."""
         return self.truths.get(self.tile_ids[tile]) if self.truth_teaches else None
 
+    def answered(self, names: Sequence[str]) -> set[str]:
+        """Which of the first closed questions some tile's grounding answers."""
+        found = np.zeros(len(names), bool)
+        for tile in range(len(self.tile_ids)):
+            found |= self.grounding(tile).answers_QK[: len(names)].any(1)
+            if found.all():
+                break
+        return {name for name, one in zip(names, found.tolist(), strict=True) if one}
+
     def mention(self, tile: int) -> Mention | None:
         """What the annotator counts and points at in a tile; None where it says nothing, or where screening called its
         number or place of targets noise. The targets themselves, where truth teaches."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from knowlip.base.vocabulary import TARGET_CATEGORIES
 from knowlip.dataset.mentions import Box, Mention
-from knowlip.language.definitions import TileTruth
+from knowlip.language.definitions import TileTruth, TrueObject
 from knowlip.language.directions import Turn
 from knowlip.language.groundings import CLOSED, Grounding
 
@@ -56,11 +56,16 @@ def true_mention(tile_id: str, truth: TileTruth) -> Mention:
     counts = Counter(one["category"] for one in truth["objects"])
     boxes = []
     for one in truth["objects"]:
-        outline = np.clip(np.asarray(one["polygon"], float), 0, 1)
-        low, high = outline.min(0), outline.max(0)
+        low, high = _inside(one)
         if (high > low).all():
             boxes.append(Box(one["category"], *low.tolist(), *(high - low).tolist()))
     return Mention(tile_id, "truth", {name: counts[name] for name in TARGET_CATEGORIES}, tuple(boxes))
+
+
+def _inside(one: TrueObject) -> tuple[np.ndarray, np.ndarray]:
+    """Corners (x, y) of the upright box around the part of a target that lies in its tile."""
+    outline = np.clip(np.asarray(one["polygon"], float), 0, 1)
+    return outline.min(0), outline.max(0)
 
 
 def targets_of(
@@ -105,12 +110,18 @@ def targets_of(
 
 
 def _types(truths: Sequence[TileTruth | None], turns: Sequence[int], side: int) -> np.ndarray:
-    """Type of the target in each cell (B, G, G); of two in one cell the last."""
+    """Type of the target in each cell (B, G, G), where its box has its centre; unknown where two of a cell differ."""
     types = np.full((len(turns), side, side), -1, np.int64)
     for row, (truth, turn) in enumerate(zip(truths, turns, strict=True)):
         plain = np.full((side, side), -1, np.int64)
+        told: dict[tuple[int, int], set[str]] = {}
         for one in truth["objects"] if truth else ():
-            x, y = (min(side - 1, max(0, int(one[name] * side))) for name in ("x", "y"))
-            plain[y, x] = TYPES.index(one["type"]) if one["type"] in TYPES else -1
+            low, high = _inside(one)
+            if (high > low).all():
+                x, y = np.clip(((low + high) / 2 * side).astype(int), 0, side - 1).tolist()
+                told.setdefault((y, x), set()).add(one["type"])
+        for at, names in told.items():
+            if len(names) == 1 and names <= {*TYPES}:
+                plain[at] = TYPES.index(next(iter(names)))
         types[row] = Turn.of(turn).pixels(plain)
     return types

@@ -75,6 +75,9 @@ def test_a_copy_has_right_texts_where_the_training_is(
         wrong, was = ((known(data, one).true == False).sum() for one in (mine, before))  # noqa: E712
         assert was > 0
         assert wrong < was / 2 if of_train else wrong == was
+    with pytest.raises(SystemExit, match="holds texts of an earlier call"):
+        main()
+    monkeypatch.setattr("sys.argv", ["right_texts", str(data.path), "--out", str(tmp_path / "new")])
     (data.path / "truth.parquet").rename(tmp_path / "truth.parquet")
     try:
         with pytest.raises(SystemExit, match="has no truth"):

@@ -103,3 +103,9 @@ def test_texts_contradict_where_no_answer_agrees_with_both(
     assert contradict(kind, dimension, one, other) is apart
     assert contradict(kind, dimension, other, one) is apart
     assert not contradict(kind, dimension, one, one)
+
+
+def test_a_longer_list_of_landforms_is_no_contradiction() -> None:
+    one, more = "Farmland in the center", "Farmland in the center and water in the upper left"
+    assert not contradict("terrain", "Distribution", one, more)
+    assert contradict("terrain", "Distribution", one, "Farmland in the upper left")

@@ -89,6 +89,22 @@ def test_all_landforms_are_those_of_which_the_tile_holds_a_tenth(model: KnowLIP)
         torch.testing.assert_close(found[row].softmax(0), want.sqrt() / want.sqrt().sum(), rtol=1e-3, atol=1e-5)
 
 
+def test_what_nothing_has_taught_is_not_heard(model: KnowLIP) -> None:
+    tokens, logits = seen(model)
+    lists, words = [LANDFORMS[0], f"{LANDFORMS[0]}, {LANDFORMS[2]}"], torch.zeros(2, 2)
+    asked = with_readout(model, tokens, [ALL] * 2, lists, words)
+    model.card["untaught"] = [f"holds {LANDFORMS[0]}", "type"]
+    found = with_readout(model, tokens, [ALL] * 2, lists, words)
+    assert not torch.allclose(found, asked)
+    there = logits.amax(2).sigmoid()[:, 2]
+    want = torch.stack([1 - there, there], 1).sqrt()
+    torch.testing.assert_close(found.softmax(1), want / want.sum(1, keepdim=True), rtol=1e-3, atol=1e-5)
+    kinds = [one.name for one in SHIP_TYPES]
+    for subject in ("ship", "aircraft"):
+        question, plain = f"What type of {subject} is most common here?", torch.randn(2, len(kinds))
+        torch.testing.assert_close(with_readout(model, tokens, [question] * 2, kinds, plain), plain)
+
+
 @pytest.mark.parametrize("model", [20], indirect=True)
 def test_where_that_is_not_asked_they_are_those_that_some_region_holds(model: KnowLIP) -> None:
     tokens, logits = seen(model)

@@ -10,8 +10,10 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from knowlip.language.groundings import CLOSED
 from knowlip.models import load_model
 from knowlip.models.weights import InitConfig
+from knowlip.scio.scorer_model import scoring_model
 from knowlip.tasks.pretrain import PretrainConfig, pretrain
 from tests.training.runs import annotated_dataset, tiny
 
@@ -83,3 +85,29 @@ def test_a_start_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such folder"):
         pretrain(tiny(tmp_path / "data", tmp_path / "run", init=InitConfig(model=str(tmp_path / "none"))))
     assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_the_card_tells_what_nothing_has_taught(tmp_path: Path) -> None:
+    """Of the readout's closed questions; a start of former versions knows fewer, and what it knew it still does."""
+    annotated_dataset(tmp_path / "data")
+    still = {"learning_rate": 0.0, "min_learning_rate": 0.0, "warmup_steps": 0, "stage_steps": (2, 0, 0)}
+
+    def run(name: str, ground: float, questions: int = 0, start: str = "") -> list[str]:
+        config = tiny(tmp_path / "data", tmp_path / name, init=InitConfig(model=start), **still)
+        config.model.readout, config.model.readout_questions = True, questions or len(CLOSED)
+        config.objectives.ground = ground
+        pretrain(config)
+        return load_model(tmp_path / name / "model").card["untaught"]
+
+    first = run("first", 1.0, 20)
+    assert "count" not in first
+    holds = [question.name for question in CLOSED[20:]]
+    assert run("grown", 0.0, start=str(tmp_path / "first" / "model")) == [*first, *holds]
+    assert set(run("all", 1.0)) <= {*first, *holds}
+    # A run of a former version, whose settings do not tell the number, is scored as it is.
+    settings = tmp_path / "first" / "config.yaml"
+    settings.write_text(settings.read_text().replace("  readout_questions: 20\n", ""))
+    assert scoring_model(tmp_path / "first", "cpu").config.readout_questions == 20
+    assert run("first", 1.0, 20) == first, "and goes on"
+    with pytest.raises(ValueError, match=r"made with model\.readout_questions = 20, now it is 26"):
+        run("first", 1.0)

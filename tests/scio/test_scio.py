@@ -18,7 +18,7 @@ from knowlip.scio.thresholds import (
     NoiseModel,
     fit,
     fit_on_truth,
-    held_out_groups,
+    held_out_probability,
     mixture_proportion,
     noise_score,
     precise_threshold,
@@ -213,29 +213,46 @@ def test_the_fit_finds_what_tells_noise_and_says_how_well() -> None:
     assert ((score >= 0) & (score <= 1)).all()
 
 
-def test_places_are_held_out_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Errors that are a place's own must not tell about themselves; with few places tiles are held out."""
+@pytest.mark.parametrize(
+    ("blocks", "groups"),
+    [
+        ([row % 6 for row in range(60)], 6),
+        ([], 60),
+        ([row // 30 for row in range(60)], 60),
+        ([min(row // 8, 5) if row < 20 else 9 for row in range(60)], 60),
+    ],
+    ids=["places", "none known", "too few", "one with more than half"],
+)
+def test_places_are_held_out_whole(blocks: list[int], groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is a place's own must not tell about itself."""
     rng = np.random.default_rng(0)
-    clean, injected = neutral(rng, 60), neutral(rng, 60)
-    blocks, places = [f"place {row % 6}" for row in range(60)], [(row, row % 8) for row in range(60)]
-    seen = []
+    clean, injected, where = neutral(rng, 60), neutral(rng, 60), [f"place {one}" for one in blocks]
+    seen: list[list[np.ndarray]] = []
 
-    def kept(*arguments: Any, groups: np.ndarray, **more: Any) -> np.ndarray:
-        seen.append(groups)
-        return np.zeros((len(groups), 2))
+    def kept(_: Any, design: Any, label: np.ndarray, *, cv: list[tuple[np.ndarray, np.ndarray]], **more: Any) -> Any:
+        seen.append([held for _, held in cv])
+        return np.zeros((len(label), 2))
 
     monkeypatch.setattr("knowlip.scio.thresholds.cross_val_predict", kept)
     true = np.array([[slot != row % 8 for slot in range(8)] for row in range(60)], object)
-    cases: list[tuple[list[str], int]] = [(blocks, 6), ([], 60), (["one"] * 30 + ["other"] * 30, 60)]
-    for where, groups in cases:
-        fit(clean, ["marine"] * 60, injected, places, ["swap"] * 60, "all", precision=0.6, blocks=where)
-        fit_on_truth(clean, ["marine"] * 60, true, "all", precision=0.6, blocks=where)
-        for found in seen[-2:]:
-            assert len(np.unique(found)) == groups
-            assert len(found) == 480
-            assert all(len(np.unique(found[8 * row : 8 * row + 8])) == 1 for row in range(60)), "tiles stay whole"
-    assert held_out_groups(list("abcdefa"), [1, 2, 3, 4, 5, 6, 7]).tolist() == [0, 1, 2, 3, 4, 5, 0]
-    assert held_out_groups(list("aabb"), [7, 8, 7, 9]).tolist() == [0, 1, 0, 2]
+    fit(clean, ["marine"] * 60, injected, [(row, row % 8) for row in range(60)], ["swap"] * 60, "all", 0.6, None, where)
+    fit_on_truth(clean, ["marine"] * 60, true, "all", 0.6, None, where)
+    assert len(seen) == 2
+    for folds in seen:
+        group = np.repeat(blocks if groups == 6 else np.arange(60), 8)
+        assert sum(len(held) for held in folds) == 480
+        assert sum(len(np.unique(group[held])) for held in folds) == groups, "each is held out in one part alone"
+
+
+def test_places_that_would_leave_one_class_are_not_held_out() -> None:
+    """All errors in one of six places: tiles are, and with four tiles nothing is."""
+    rng = np.random.default_rng(0)
+    design, tiles = rng.normal(size=(60, 2)), np.arange(60)
+    blocks = [f"place {row % 6}" for row in range(60)]
+    found = held_out_probability(design, tiles % 6 == 0, blocks, tiles)
+    assert found is not None
+    np.testing.assert_array_equal(found, held_out_probability(design, tiles % 6 == 0, [], tiles))
+    assert held_out_probability(design, tiles % 6 == 0, [], tiles % 4) is None
 
 
 def test_the_fit_on_truth_learns_from_known_errors_alone() -> None:

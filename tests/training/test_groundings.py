@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from knowlip.dataset.mentions import Box, Mention
 from knowlip.language.directions import Turn
@@ -50,12 +51,32 @@ def test_truth_points_at_all_its_targets() -> None:
     assert taught.number_BLGG[0, 0].sum() == 2
 
 
+def target(kind: str, x: float, y: float, half: float = 0.02) -> dict[str, Any]:
+    corners = [[x - half, y - half], [x + half, y - half], [x + half, y + half], [x - half, y + half]]
+    return {"type": kind, "category": "ship", "x": x, "y": y, "polygon": corners}
+
+
 @pytest.mark.parametrize("number", range(8))
 def test_truth_tells_what_each_target_is_wherever_it_turns(number: int) -> None:
-    truth: Any = {"objects": [{"type": "tanker", "x": 0.05, "y": 0.55}, {"type": "fighter", "x": 0.9, "y": 0.9}]}
+    truth: Any = {"objects": [target("tanker", 0.05, 0.55), target("fighter", 0.9, 0.9)]}
     found = targets_of([nothing()] * 2, [None, None], [number] * 2, SIDE, [truth, None])
     assert int((found.type_BGG >= 0).sum()) == 2
     for one_of in truth["objects"]:
         x, y = Turn.of(number).place(one_of["x"], one_of["y"])
         assert TYPES[found.type_BGG[0, int(y * SIDE), int(x * SIDE)]] == one_of["type"]
     assert (found.type_BGG[1] == -1).all(), "an annotator does not tell it"
+
+
+def test_a_type_is_told_where_the_target_counts() -> None:
+    """Of one that reaches over the edge in the middle of what is inside, of one outside nowhere."""
+    truth: Any = {"objects": [target("tanker", 0.99, 0.5, 0.3), target("fighter", 1.5, 0.5)]}
+    found = targets_of([nothing()], [true_mention("tile", truth)], [0], SIDE, [truth])
+    assert torch.equal(found.type_BGG[0] >= 0, found.number_BLGG[0, 0] > 0)
+    assert int((found.type_BGG >= 0).sum()) == 1
+
+
+@pytest.mark.parametrize(("others", "known"), [(["tanker"], True), (["fighter"], False), (["submarine"], False)])
+def test_a_cell_of_several_types_teaches_none(others: list[str], known: bool) -> None:
+    truth: Any = {"objects": [target(kind, 0.5, 0.5) for kind in ["tanker", *others]]}
+    found = targets_of([nothing()], [None], [0], SIDE, [truth]).type_BGG
+    assert bool((found >= 0).any()) is known
