@@ -37,8 +37,8 @@ from knowlip.base.rows import Row
 from knowlip.base.vocabulary import LANDFORMS, REGIONS, TARGET_CATEGORIES, region_of
 from knowlip.dataset import Dataset
 from knowlip.dataset.others import others_of
+from knowlip.language.closed import CLOSED, MAPPED
 from knowlip.language.definitions import TileTruth, holds
-from knowlip.language.groundings import CLOSED, MAPPED
 from knowlip.language.questions import QUESTION_TYPES, Question, QuestionType
 from knowlip.language.tile_facts import facts_from_truth
 from knowlip.language.true_groundings import true_answers

@@ -7,61 +7,16 @@ agree with the text. What a text does not say is unknown and teaches nothing.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
-from knowlip.base.vocabulary import AIRCRAFT_TYPES, LANDFORMS, REGIONS, SHIP_TYPES
+from knowlip.base.vocabulary import LANDFORMS, REGIONS
 from knowlip.language.claims import Claims, parse_claims, say_the_same
+from knowlip.language.closed import CLOSED, LENGTHS_M, MAPPED, MOST, NONE, PERCENT
 from knowlip.language.dimensions import InstructionSet
 
-MOST: Final = 21
-"""The last answer to "how many": so many, or more."""
-LENGTHS_M: Final = (15, 20, 25, 30, 40, 60, 80, 100, 130, 160, 200, 250, 320)
-"""Lengths to choose from; each about a quarter more than the one before."""
-_PERCENT: Final = (0, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
-_NONE: Final = "none"
 _OF_AIRFIELDS: Final = ("runway", "apron", "grass", "pavement")
-_FORMS: Final = (*LANDFORMS, "open land", _NONE)
-
-
-class Closed(NamedTuple):
-    """A question with a closed list of answers."""
-
-    name: str
-    answers: tuple[str, ...]
-
-
-CLOSED: Final = (
-    Closed("count", tuple(str(number) for number in range(MOST + 1))),
-    Closed("region", REGIONS),
-    Closed("type", tuple(kind.name for kind in (*SHIP_TYPES, *AIRCRAFT_TYPES))),
-    Closed("length", tuple(str(length) for length in LENGTHS_M)),
-    Closed("shape", ("compact", "elongated", "cross")),
-    Closed("axis", ("0", "45", "90", "135")),
-    Closed("pattern", ("single", "row", "cluster", "scattered")),
-    Closed("open_water", ("no", "yes")),
-    Closed("water", tuple(f"{share} %" for share in _PERCENT)),
-    Closed("grass", tuple(f"{share} %" for share in _PERCENT)),
-    Closed("pavement", tuple(f"{share} %" for share in _PERCENT)),
-    Closed("main", _FORMS),
-    Closed("second", _FORMS),
-    Closed("function", ("airport", "port", "farmland", "forest", "open water", "urban", "mixed")),
-    Closed("layout", ("uniform", "two-part", "mosaic")),
-    Closed("boundary", ("none", "left", "right", "above", "below")),
-    Closed("one_side", _FORMS),
-    Closed("other_side", _FORMS),
-    Closed("buildings", ("none", "few", "some", "many")),
-    Closed("roads", ("no", "yes")),
-    *(Closed(f"holds {name}", ("no", "yes")) for name in LANDFORMS),
-)
-"""What is asked of every tile. A trained readout answers the first so many (`model.readout_questions`): new ones come
-last, and none goes. The last six ask whether a landform has a tenth of the tile, as the question for all landforms
-does."""
-
-MAPPED: Final = (*LANDFORMS, "open land", "grass", "road", "ship", "aircraft")
-"""Of what it is asked which of the nine regions hold it."""
-
 _PLACES: Final = {closed.name: place for place, closed in enumerate(CLOSED)}
 _CONTRADICTS: Final = np.array([not closed.name.startswith("holds ") for closed in CLOSED])
 _WIDEST: Final = max(len(closed.answers) for closed in CLOSED)
@@ -176,7 +131,7 @@ def _pattern(claims: Claims, result: Grounding) -> None:
 def _shares(claims: Claims, result: Grounding) -> None:
     for name in ("water", "grass", "pavement"):
         if name in claims.get("shares", {}):
-            nearest = min(_PERCENT, key=lambda percent: abs(percent - 100 * claims["shares"][name]))
+            nearest = min(PERCENT, key=lambda percent: abs(percent - 100 * claims["shares"][name]))
             _answer(result, name, f"{nearest} %")
 
 
@@ -225,7 +180,7 @@ def _layout(claims: Claims, result: Grounding) -> None:
 
 def _boundary(claims: Claims, result: Grounding) -> None:
     if claims.get("no_boundary"):
-        _answer(result, "boundary", _NONE)
+        _answer(result, "boundary", NONE)
         return
     _answer(result, "boundary", claims.get("side"))
     for name, cover in zip(("one_side", "other_side"), claims.get("between", [])):

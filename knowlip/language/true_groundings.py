@@ -11,9 +11,10 @@ from typing import Final
 import numpy as np
 
 from knowlip.base.vocabulary import LANDFORMS, REGIONS, TARGET_CATEGORIES, region_of
+from knowlip.language.closed import CLOSED, MAPPED, MOST
 from knowlip.language.definitions import TileTruth, TrueObject, cover_share, holds
 from knowlip.language.directions import Turn
-from knowlip.language.groundings import CLOSED, MAPPED, MOST, Grounding, nothing
+from knowlip.language.groundings import Grounding, nothing
 from knowlip.language.tile_facts import facts_from_truth
 
 _PLACES: Final = {question.name: place for place, question in enumerate(CLOSED)}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal
 
-from knowlip.language.groundings import CLOSED
+from knowlip.language.closed import CLOSED
 
 Sentences = Literal["all", "visual"]
 FIRST_QUESTIONS: Final = 20
@@ -175,12 +175,13 @@ class ModelConfig:
     """Whether closed questions are answered from the image and handed to the text side as tokens, see
     :mod:`knowlip.models.readout`. False is the paper's model."""
     readout_questions: int = 0
-    """How many closed questions it answers: the first so many of :data:`knowlip.language.groundings.CLOSED`. 0 is all
+    """How many closed questions it answers: the first so many of :data:`knowlip.language.closed.CLOSED`. 0 is all
     of them, and is kept as their number."""
     temperature: float = 0.07
     """Initial temperature of the contrastive loss (learned)."""
 
     BEFORE: ClassVar[Mapping[str, int]] = {"readout_questions": FIRST_QUESTIONS}
+    """What settings count as of which former versions said nothing."""
 
     def __post_init__(self) -> None:
         _refuse(self, "model.", _MODEL)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, LANDFORMS, REGIONS, SHIP_TYPES
 from knowlip.language.asked import ReadQuestion, read_question
-from knowlip.language.groundings import MAPPED
+from knowlip.language.closed import MAPPED
 from knowlip.language.questions import QuestionType
 from knowlip.models.attention import readout_tokens
 from knowlip.models.readout import Readout

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, SHIP_TYPES, TARGET_CATEGORIES
-from knowlip.language.groundings import CLOSED, MAPPED, MOST
+from knowlip.language.closed import CLOSED, MAPPED, MOST
 from knowlip.objectives import closed_scores
 
 _OBJECTS: Final = 8

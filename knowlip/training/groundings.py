@@ -11,9 +11,10 @@ from torch import Tensor
 
 from knowlip.base.vocabulary import TARGET_CATEGORIES
 from knowlip.dataset.mentions import Box, Mention
+from knowlip.language.closed import CLOSED
 from knowlip.language.definitions import TileTruth, TrueObject
 from knowlip.language.directions import Turn
-from knowlip.language.groundings import CLOSED, Grounding
+from knowlip.language.groundings import Grounding
 
 
 @dataclass

@@ -6,8 +6,8 @@ import torch
 
 from benchmarks.oracle_steps import read_off, told_answers
 from knowlip.base.vocabulary import SHIP_TYPES, TARGET_CATEGORIES
+from knowlip.language.closed import CLOSED, MAPPED
 from knowlip.language.definitions import TileTruth, TrueObject
-from knowlip.language.groundings import CLOSED, MAPPED
 from knowlip.language.questions import QUESTION_TYPES, tile_questions
 from knowlip.language.tile_facts import facts_from_truth
 from knowlip.models.readout import Answers

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from knowlip.base.vocabulary import REGIONS
+from knowlip.language.closed import CLOSED, MAPPED, MOST
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
-from knowlip.language.groundings import CLOSED, MAPPED, MOST, Grounding, contradict, grounding_of, nothing
+from knowlip.language.groundings import Grounding, contradict, grounding_of, nothing
 
 
 def answers(found: Grounding) -> dict[str, list[str]]:

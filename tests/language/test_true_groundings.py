@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from knowlip.base.vocabulary import LANDFORMS, REGIONS
+from knowlip.language.closed import CLOSED, MAPPED
 from knowlip.language.definitions import TileTruth
 from knowlip.language.directions import Turn
-from knowlip.language.groundings import CLOSED, MAPPED, Grounding, grounding_of
+from knowlip.language.groundings import Grounding, grounding_of
 from knowlip.language.true_groundings import put_right, true_answers, true_grounding, turned_truth
 
 PLACES = {question.name: place for place, question in enumerate(CLOSED)}

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, LANDFORMS, REGIONS, SHIP_TYPES
-from knowlip.language.groundings import CLOSED, MAPPED
+from knowlip.language.closed import CLOSED, MAPPED
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
 from knowlip.models.pooled import with_readout
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from knowlip.language.groundings import CLOSED, MAPPED
+from knowlip.language.closed import CLOSED, MAPPED
 from knowlip.models.readout import Readout, _by_region
 from knowlip.models.stem import Stem
 

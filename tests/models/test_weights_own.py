@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from knowlip.language.groundings import CLOSED
+from knowlip.language.closed import CLOSED
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig, load_model, save_model
 from knowlip.models.weights.own import convert_own
 

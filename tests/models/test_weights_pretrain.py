@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from knowlip.language.groundings import CLOSED
+from knowlip.language.closed import CLOSED
 from knowlip.models import load_model
 from knowlip.models.weights import InitConfig
 from knowlip.scio.scorer_model import scoring_model
