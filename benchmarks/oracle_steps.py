@@ -37,7 +37,7 @@ from knowlip.base.rows import Row
 from knowlip.base.vocabulary import LANDFORMS, REGIONS, TARGET_CATEGORIES, region_of
 from knowlip.dataset import Dataset
 from knowlip.dataset.others import others_of
-from knowlip.language.closed import CLOSED, MAPPED
+from knowlip.language.closed import CLOSED, HOLDS, MAPPED, PLACES, TYPES
 from knowlip.language.definitions import TileTruth, holds
 from knowlip.language.questions import QUESTION_TYPES, Question, QuestionType
 from knowlip.language.tile_facts import facts_from_truth
@@ -50,12 +50,10 @@ from knowlip.tasks.answers import Asked, annotator_answers, answer, candidates, 
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.metrics import proportion
 from knowlip.tasks.questions import questions_about, questions_of
-from knowlip.training.groundings import TYPES
 
 OUT: Final = Path(__file__).parent / "results" / "oracle_steps.json"
 _SURE: Final = 8.0
 """Logit of what is known."""
-_PLACES: Final = {question.name: place for place, question in enumerate(CLOSED)}
 _WORDS: Final = "words"
 _READ: Final = {"model": "readout", "model told the truth": "readout told the truth"}
 
@@ -104,11 +102,11 @@ def told_answers(answers: Answers, truths: Sequence[TileTruth]) -> Answers:
     side = rates.shape[-1]
     for row, truth in enumerate(truths):
         for name, true in true_answers(truth).items():
-            if _PLACES[name] >= closed.shape[1]:
+            if PLACES[name] >= closed.shape[1]:
                 continue  # a question that this readout does not answer
-            known = CLOSED[_PLACES[name]].answers
-            closed[row, _PLACES[name], : len(known)] = -2 * _SURE
-            closed[row, _PLACES[name], known.index(true)] = 0.0
+            known = CLOSED[PLACES[name]].answers
+            closed[row, PLACES[name], : len(known)] = -2 * _SURE
+            closed[row, PLACES[name], known.index(true)] = 0.0
         for number, name in enumerate(MAPPED):
             regions[row, number] = torch.tensor(_held(name, truth))
         placed: dict[tuple[int, int, int], int] = {}
@@ -143,9 +141,9 @@ def read_off(question: Question, closed_QK: NDArray[np.float32], regions_M9: NDA
     """The answer that a readout's slots give, without words."""
 
     def likeliest(name: str, among: Sequence[str] | None = None) -> str:
-        known = CLOSED[_PLACES[name]].answers
+        known = CLOSED[PLACES[name]].answers
         wanted = [place for place, one in enumerate(known) if among is None or one in among]
-        return known[wanted[int(closed_QK[_PLACES[name], wanted].argmax())]]
+        return known[wanted[int(closed_QK[PLACES[name], wanted].argmax())]]
 
     forms = regions_M9[[MAPPED.index(name) for name in LANDFORMS]]
     match question.type:
@@ -159,8 +157,8 @@ def read_off(question: Question, closed_QK: NDArray[np.float32], regions_M9: NDA
             return likeliest("main", LANDFORMS)
         case QuestionType.ALL_LANDFORMS:
             main = likeliest("main", LANDFORMS)
-            if len(closed_QK) > _PLACES[f"holds {LANDFORMS[-1]}"]:
-                there = [name for name in LANDFORMS if likeliest(f"holds {name}") == "yes"] or [main]
+            if len(closed_QK) > PLACES[HOLDS[LANDFORMS[-1]]]:
+                there = [name for name in LANDFORMS if likeliest(HOLDS[name]) == "yes"] or [main]
             else:
                 there = [name for name, row in zip(LANDFORMS, forms) if name == main or (row > 0).any()]
             return ", ".join(there)

@@ -14,6 +14,7 @@ from knowlip.benchmark.ablation_arms import Arm, level
 from knowlip.benchmark.ablation_texts import ArmTexts, figures_of
 from knowlip.benchmark.corrupt import GENERATORS
 from knowlip.dataset import Dataset
+from knowlip.dataset.layout import INFO
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    if not (options.dataset / "dataset.json").is_file():
+    if not (options.dataset / INFO).is_file():
         raise SystemExit(f"{options.dataset} is no data set.")
     if (options.out / "datasets").exists():
         raise SystemExit(f"{options.out} holds texts of an earlier call: give another folder, or delete it.")

@@ -21,6 +21,8 @@ class Closed(NamedTuple):
     answers: tuple[str, ...]
 
 
+HOLDS: Final = {name: f"holds {name}" for name in LANDFORMS}
+"""Landform -> the question whether it has a tenth of the tile, as the question for all landforms asks."""
 CLOSED: Final = (
     Closed("count", tuple(str(number) for number in range(MOST + 1))),
     Closed("region", REGIONS),
@@ -42,11 +44,14 @@ CLOSED: Final = (
     Closed("other_side", FORMS),
     Closed("buildings", ("none", "few", "some", "many")),
     Closed("roads", ("no", "yes")),
-    *(Closed(f"holds {name}", ("no", "yes")) for name in LANDFORMS),
+    *(Closed(name, ("no", "yes")) for name in HOLDS.values()),
 )
 """What is asked of every tile. A trained readout answers the first so many (`model.readout_questions`): new ones come
-last, and none goes. The last six ask whether a landform has a tenth of the tile, as the question for all landforms
-does."""
+last, and none goes."""
+PLACES: Final = {question.name: place for place, question in enumerate(CLOSED)}
+"""Name of a question -> its place."""
+TYPES: Final = CLOSED[PLACES["type"]].answers
+"""Of ships, then of aircraft."""
 
 MAPPED: Final = (*LANDFORMS, "open land", "grass", "road", "ship", "aircraft")
 """Of what it is asked which of the nine regions hold it."""

@@ -13,12 +13,11 @@ import numpy as np
 
 from knowlip.base.vocabulary import LANDFORMS, REGIONS
 from knowlip.language.claims import Claims, parse_claims, say_the_same
-from knowlip.language.closed import CLOSED, LENGTHS_M, MAPPED, MOST, NONE, PERCENT
+from knowlip.language.closed import CLOSED, HOLDS, LENGTHS_M, MAPPED, MOST, NONE, PERCENT, PLACES
 from knowlip.language.dimensions import InstructionSet
 
 _OF_AIRFIELDS: Final = ("runway", "apron", "grass", "pavement")
-_PLACES: Final = {closed.name: place for place, closed in enumerate(CLOSED)}
-_CONTRADICTS: Final = np.array([not closed.name.startswith("holds ") for closed in CLOSED])
+_CONTRADICTS: Final = ~np.isin([closed.name for closed in CLOSED], [*HOLDS.values()])
 _WIDEST: Final = max(len(closed.answers) for closed in CLOSED)
 
 
@@ -84,7 +83,7 @@ def contradict(instruction_set: str, dimension: str, one: str, other: str) -> bo
 
 def _answer(result: Grounding, name: str, *answers: str | None) -> None:
     """These answers agree with the text; those that are not on the list are passed over."""
-    place = _PLACES[name]
+    place = PLACES[name]
     for answer in answers:
         if answer in CLOSED[place].answers:
             result.answers_QK[place, CLOSED[place].answers.index(answer)] = True
@@ -148,8 +147,9 @@ def _terrain(claims: Claims, result: Grounding) -> None:
     main, second = claims.get("main"), claims.get("second")
     _answer(result, "main", main)
     _answer(result, "second", second)
-    for name in {main, second} & {*LANDFORMS}:
-        _answer(result, f"holds {name}", "yes")
+    for name, question in HOLDS.items():
+        if name in (main, second):
+            _answer(result, question, "yes")
 
 
 def _function(claims: Claims, result: Grounding) -> None:
@@ -162,7 +162,7 @@ def _where(claims: Claims, result: Grounding) -> None:
         for name in (*LANDFORMS, "open land"):
             _hold(result, name, where.get(name, []))
         for name in LANDFORMS:
-            _answer(result, f"holds {name}", "yes" if name in where else "no")
+            _answer(result, HOLDS[name], "yes" if name in where else "no")
 
 
 def _landforms(claims: Claims) -> dict[str, list[int]]:

@@ -10,14 +10,13 @@ from typing import Final
 
 import numpy as np
 
-from knowlip.base.vocabulary import LANDFORMS, REGIONS, TARGET_CATEGORIES, region_of
-from knowlip.language.closed import CLOSED, MAPPED, MOST
+from knowlip.base.vocabulary import REGIONS, TARGET_CATEGORIES, region_of
+from knowlip.language.closed import CLOSED, HOLDS, MAPPED, MOST, PLACES
 from knowlip.language.definitions import TileTruth, TrueObject, cover_share, holds
 from knowlip.language.directions import Turn
 from knowlip.language.groundings import Grounding, nothing
 from knowlip.language.tile_facts import facts_from_truth
 
-_PLACES: Final = {question.name: place for place, question in enumerate(CLOSED)}
 _SHARES: Final = ("water", "grass", "pavement")
 
 
@@ -49,19 +48,19 @@ def true_answers(truth: TileTruth) -> dict[str, str]:
     if facts.main:
         found["main"] = facts.main
     for name in _SHARES:
-        percents = [int(one.removesuffix(" %")) for one in CLOSED[_PLACES[name]].answers]
+        percents = [int(one.removesuffix(" %")) for one in CLOSED[PLACES[name]].answers]
         share = 100 * cover_share(name, truth["shares"])
         found[name] = f"{min(percents, key=lambda percent: abs(percent - share))} %"
-    for name in LANDFORMS:
-        found[f"holds {name}"] = "yes" if name in (facts.landforms or ()) else "no"
-    return {name: true for name, true in found.items() if true in CLOSED[_PLACES[name]].answers}
+    for name, question in HOLDS.items():
+        found[question] = "yes" if name in (facts.landforms or ()) else "no"
+    return {name: true for name, true in found.items() if true in CLOSED[PLACES[name]].answers}
 
 
 def true_grounding(truth: TileTruth) -> Grounding:
     """What truth settles, all else unknown."""
     result = nothing()
     for name, answer in true_answers(truth).items():
-        result.answers_QK[_PLACES[name], CLOSED[_PLACES[name]].answers.index(answer)] = True
+        result.answers_QK[PLACES[name], CLOSED[PLACES[name]].answers.index(answer)] = True
     for row, name in enumerate(MAPPED):
         if name in TARGET_CATEGORIES:
             at = {region_of(one["x"], one["y"]) for one in truth["objects"] if one["category"] == name}

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, Literal
 from knowlip.language.closed import CLOSED
 
 Sentences = Literal["all", "visual"]
-FIRST_QUESTIONS: Final = 20
+_FIRST_QUESTIONS: Final = 20
 """That a readout answers of which nothing says how many, as former versions wrote it; the fewest that one answers."""
 
 
@@ -180,7 +180,7 @@ class ModelConfig:
     temperature: float = 0.07
     """Initial temperature of the contrastive loss (learned)."""
 
-    BEFORE: ClassVar[Mapping[str, int]] = {"readout_questions": FIRST_QUESTIONS}
+    BEFORE: ClassVar[Mapping[str, int]] = {"readout_questions": _FIRST_QUESTIONS}
     """What settings count as of which former versions said nothing."""
 
     def __post_init__(self) -> None:
@@ -216,7 +216,7 @@ _TEXT: Final[Mapping[str, Range | Choice]] = {
 _MODEL: Final[Mapping[str, Range | Choice]] = {
     "embed_dim": _WIDTH,
     "readout": _FLAG,
-    "readout_questions": Choice(0, *range(FIRST_QUESTIONS, len(CLOSED) + 1)),
+    "readout_questions": Choice(0, *range(_FIRST_QUESTIONS, len(CLOSED) + 1)),
     "temperature": Range(1e-6, 1e6, whole=False),
 }
 
@@ -230,8 +230,8 @@ def model_config(saved: object) -> ModelConfig:
     Raises:
         ValueError: a part is missing, unknown, of another type or out of its range; the sentence names the setting.
     """
-    known = dict(_settings(saved, "model", ModelConfig, {"vision", "text", "embed_dim", "temperature"}))
-    known.setdefault("readout_questions", FIRST_QUESTIONS)
+    needed = {"vision", "text", "embed_dim", "temperature"}
+    known = {**ModelConfig.BEFORE, **_settings(saved, "model", ModelConfig, needed)}
     vision = dict(
         _settings(known["vision"], "model.vision", VisionConfig, {"name", "image_size"}, frozenset({"pretrained"}))
     )

@@ -14,18 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from knowlip.base.vocabulary import AIRCRAFT_TYPES, LANDFORMS, REGIONS, SHIP_TYPES
+from knowlip.base.vocabulary import LANDFORMS, REGIONS, SHIP_TYPES
 from knowlip.language.asked import ReadQuestion, read_question
-from knowlip.language.closed import MAPPED
+from knowlip.language.closed import HOLDS, MAPPED, TYPES
 from knowlip.language.questions import QuestionType
 from knowlip.models.attention import readout_tokens
 from knowlip.models.readout import Readout
 from knowlip.models.towers import Towers
 
 _FORMS: Final = [MAPPED.index(name) for name in LANDFORMS]
-_TYPES: Final = tuple(one.name for one in (*SHIP_TYPES, *AIRCRAFT_TYPES))
-_OF_SHIPS: Final = torch.tensor([name in {one.name for one in SHIP_TYPES} for name in _TYPES])
-_THERE: Final = [f"holds {name}" for name in LANDFORMS]
+_OF_SHIPS: Final = torch.tensor([name in {one.name for one in SHIP_TYPES} for name in TYPES])
 _LEAST: Final = 1e-3
 """Probability below which the readout says no more than "hardly"."""
 
@@ -46,7 +44,7 @@ def with_readout(
     readout = model.readout
     if readout is None or not readout.reads_back:
         return scores_BA
-    says = _of_types if {*answers} <= {*_TYPES} else _of_landforms
+    says = _of_types if {*answers} <= {*TYPES} else _of_landforms
     untaught = {*model.card.get("untaught", ())}
     asked = [read_question(question) for question in questions]
     result = scores_BA.clone()
@@ -68,7 +66,7 @@ def _of_types(
     if not rows or "type" in untaught or not readout.reads_back_closed("type"):
         return
     p_RT = readout.closed_said(memory_BFV[rows], "type")
-    at = [_TYPES.index(answer) for answer in answers]
+    at = [TYPES.index(answer) for answer in answers]
     for row, p_T in zip(rows, p_RT, strict=True):
         of_asked = _OF_SHIPS if asked[row].subject == "ship" else ~_OF_SHIPS
         if p_T[of_asked.to(p_T.device)].sum() > 0.5:
@@ -86,7 +84,7 @@ def _of_landforms(
     memory_RFV = memory_BFV[rows]
     logits_RL9 = torch.logit(readout.regions_said(memory_RFV)[:, _FORMS], eps=_LEAST)
     # Of a readout that is not asked for a tenth of the tile, or was not taught it: what some region holds is there.
-    asks = all(readout.reads_back_closed(name) for name in _THERE) and not untaught & {*_THERE}
+    asks = all(readout.reads_back_closed(name) for name in HOLDS.values()) and not untaught & {*HOLDS.values()}
     there_RL = _there(readout, memory_RFV) if asks else logits_RL9.amax(2)
     has_AL = torch.tensor([[name in names for name in LANDFORMS] for names in named], device=logits_RL9.device)
     for row, logits_L9, there_L in zip(rows, logits_RL9, there_RL, strict=True):
@@ -98,5 +96,5 @@ def _of_landforms(
 
 def _there(readout: Readout, memory_RFV: Tensor) -> Tensor:
     """Logits (R, landforms) that a tile holds them."""
-    yes_RL = torch.stack([readout.closed_said(memory_RFV, name)[:, 1] for name in _THERE], 1)
+    yes_RL = torch.stack([readout.closed_said(memory_RFV, name)[:, 1] for name in HOLDS.values()], 1)
     return torch.logit(yes_RL, eps=_LEAST)

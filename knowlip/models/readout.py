@@ -17,15 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from knowlip.base.vocabulary import AIRCRAFT_TYPES, SHIP_TYPES, TARGET_CATEGORIES
-from knowlip.language.closed import CLOSED, MAPPED, MOST
+from knowlip.base.vocabulary import TARGET_CATEGORIES
+from knowlip.language.closed import CLOSED, MAPPED, MOST, PLACES, TYPES
 from knowlip.objectives import closed_scores
 
 _OBJECTS: Final = 8
-_TYPES: Final = len(SHIP_TYPES) + len(AIRCRAFT_TYPES)
-_COUNT, _REGION, _TYPE = (
-    next(i for i, q in enumerate(CLOSED) if q.name == name) for name in ("count", "region", "type")
-)
+_TYPES: Final = len(TYPES)
+_COUNT, _REGION, _TYPE = (PLACES[name] for name in ("count", "region", "type"))
 _RARE: Final = -6.0
 """Logarithm of the number of targets in a cell before anything is learned."""
 _SMALL: Final = -3.0
@@ -208,8 +206,7 @@ class Readout(nn.Module):
 
     def reads_back_closed(self, name: str) -> bool:
         """Whether a closed question is answered, and tokens are wide enough for :meth:`closed_said`."""
-        known = {question.name: len(question.answers) for question in self.questions}
-        return name in known and self.of_region.out_features >= known[name] + 2
+        return name in self.names and self.of_region.out_features >= len(CLOSED[PLACES[name]].answers) + 2
 
     def regions_said(self, memory_BFV: Tensor) -> Tensor:
         """Probability (B, M, 9) that a region holds what `MAPPED` names, read back from memory tokens.
@@ -235,7 +232,7 @@ class Readout(nn.Module):
             memory_BFV: what the forward pass handed on.
             name: of a question that it answers.
         """
-        place = self.names.index(name)
+        place = PLACES[name]
         answers_KV = self.answer_tokens[place, : len(self.questions[place].answers)] + self.question_tokens[place]
         found = self._before_norm(memory_BFV[:, place, None], answers_KV.T[None])[:, 0].clamp(min=0)
         return (found / found.sum(1, keepdim=True).clamp(min=1e-9)).to(memory_BFV.device, torch.float32)

@@ -8,7 +8,6 @@ import torch
 from knowlip.base.documents import read_yaml
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig, load_model
 from knowlip.models.checkpoint import unshared
-from knowlip.models.config import FIRST_QUESTIONS
 from knowlip.training.resume import read_checkpoint
 from knowlip.training.state import load_whole_state
 
@@ -35,7 +34,7 @@ def scoring_model(path: Path, device: str) -> KnowLIP:
         raise ValueError(f"{path} is no pre-training run: its checkpoint holds no momentum model.")
     try:
         tokenizer = TextTokenizer.from_json((path / "tokenizer.json").read_text())
-        sizes = {"readout_questions": FIRST_QUESTIONS, **read_yaml(path / "config.yaml")["model"]}
+        sizes = {**ModelConfig.BEFORE, **read_yaml(path / "config.yaml")["model"]}
         text = TextConfig(**{**sizes["text"], "vocab_size": len(tokenizer)})
         config = ModelConfig(**{**sizes, "vision": VisionConfig(**sizes["vision"]), "text": text})
     except (OSError, KeyError, TypeError) as error:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from knowlip.base.vocabulary import TARGET_CATEGORIES
 from knowlip.dataset.mentions import Box, Mention
-from knowlip.language.closed import CLOSED
+from knowlip.language.closed import TYPES
 from knowlip.language.definitions import TileTruth, TrueObject
 from knowlip.language.directions import Turn
 from knowlip.language.groundings import Grounding
@@ -32,7 +32,6 @@ class GroundingTargets:
     no truth tells it."""
 
 
-TYPES: Final = next(question.answers for question in CLOSED if question.name == "type")
 _UNKNOWN: Final = (np.zeros(len(TARGET_CATEGORIES), bool), np.zeros((0, 5)))
 
 
@@ -69,6 +68,11 @@ def _inside(one: TrueObject) -> tuple[np.ndarray, np.ndarray]:
     return outline.min(0), outline.max(0)
 
 
+def _cells(places: np.ndarray, side: int) -> np.ndarray:
+    """Column and row of the cells that places (..., x and y in fractions of the tile) lie in."""
+    return np.clip((places * side).astype(int), 0, side - 1)
+
+
 def targets_of(
     groundings: Sequence[Grounding],
     mentions: Sequence[Mention | None],
@@ -94,7 +98,7 @@ def targets_of(
         of_row, size = np.zeros(number.shape[1:], np.float32), np.full((2, side, side), np.nan, np.float32)
         if len(boxes):
             category = boxes[:, 0].astype(int)
-            x, y = np.clip((boxes[:, 1:3] * side).astype(int), 0, side - 1).T
+            x, y = _cells(boxes[:, 1:3], side).T
             np.add.at(of_row, (category, y, x), 1)
             size[:, y, x] = np.log(boxes[:, 3:].T)
             if Turn.of(turn).swaps_axes:
@@ -119,7 +123,7 @@ def _types(truths: Sequence[TileTruth | None], turns: Sequence[int], side: int) 
         for one in truth["objects"] if truth else ():
             low, high = _inside(one)
             if (high > low).all():
-                x, y = np.clip(((low + high) / 2 * side).astype(int), 0, side - 1).tolist()
+                x, y = _cells((low + high) / 2, side).tolist()
                 told.setdefault((y, x), set()).add(one["type"])
         for at, names in told.items():
             if len(names) == 1 and names <= {*TYPES}:

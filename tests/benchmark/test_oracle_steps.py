@@ -6,12 +6,11 @@ import torch
 
 from benchmarks.oracle_steps import read_off, told_answers
 from knowlip.base.vocabulary import SHIP_TYPES, TARGET_CATEGORIES
-from knowlip.language.closed import CLOSED, MAPPED
+from knowlip.language.closed import CLOSED, MAPPED, TYPES
 from knowlip.language.definitions import TileTruth, TrueObject
 from knowlip.language.questions import QUESTION_TYPES, tile_questions
 from knowlip.language.tile_facts import facts_from_truth
 from knowlip.models.readout import Answers
-from knowlip.training.groundings import TYPES
 
 
 def ship(kind: str, x: float, y: float) -> TrueObject:

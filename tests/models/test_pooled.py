@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, LANDFORMS, REGIONS, SHIP_TYPES
-from knowlip.language.closed import CLOSED, MAPPED
+from knowlip.language.closed import CLOSED, HOLDS, MAPPED, PLACES
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
 from knowlip.models.pooled import with_readout
 
@@ -34,10 +34,20 @@ def seen(model: KnowLIP) -> tuple[torch.Tensor, torch.Tensor]:
     return tokens, answers.regions_BM9[:, [MAPPED.index(name) for name in LANDFORMS]]
 
 
+def check_lists(found: torch.Tensor, lists: list[str], there: torch.Tensor) -> None:
+    """Beside words that say nothing, a list has the root of the probability that just its landforms are there."""
+    for row in range(2):
+        want = torch.ones(len(lists))
+        for number, one in enumerate(lists):
+            for form, name in enumerate(LANDFORMS):
+                want[number] *= there[row, form] if name in one.split(", ") else 1 - there[row, form]
+        torch.testing.assert_close(found[row].softmax(0), want.sqrt() / want.sqrt().sum(), rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize("likelier", ["ship", "aircraft"])
 def test_the_type_is_the_geometric_mean_where_the_readout_sees_more_of_the_asked(model: KnowLIP, likelier: str) -> None:
     ships, aircraft = ([one.name for one in types] for types in (SHIP_TYPES, AIRCRAFT_TYPES))
-    place = next(number for number, question in enumerate(CLOSED) if question.name == "type")
+    place = PLACES["type"]
     assert model.readout is not None
     final, width = model.readout.whole[-1], model.readout.real_QK.shape[1]
     assert isinstance(final, nn.Linear)
@@ -76,17 +86,12 @@ def test_all_landforms_are_those_of_which_the_tile_holds_a_tenth(model: KnowLIP)
     with torch.inference_mode():
         tokens, _, said = model.look(torch.randn(2, 1, 48, 48))
     assert said is not None
-    places = [next(at for at, question in enumerate(CLOSED) if question.name == f"holds {name}") for name in LANDFORMS]
+    places = [PLACES[name] for name in HOLDS.values()]
     yes = said.closed_BQK[:, places, 1].exp()
     assert yes.std() > 1e-3
     lists = [LANDFORMS[0], f"{LANDFORMS[0]}, {LANDFORMS[2]}", f"{LANDFORMS[1]}, {LANDFORMS[3]}"]
     found = with_readout(model, tokens, [ALL] * 2, lists, torch.zeros(2, 3))
-    for row in range(2):
-        want = torch.ones(3)
-        for number, one in enumerate(lists):
-            for form, name in enumerate(LANDFORMS):
-                want[number] *= yes[row, form] if name in one.split(", ") else 1 - yes[row, form]
-        torch.testing.assert_close(found[row].softmax(0), want.sqrt() / want.sqrt().sum(), rtol=1e-3, atol=1e-5)
+    check_lists(found, lists, yes)
 
 
 def test_what_nothing_has_taught_is_not_heard(model: KnowLIP) -> None:
@@ -112,12 +117,7 @@ def test_where_that_is_not_asked_they_are_those_that_some_region_holds(model: Kn
     words = torch.zeros(2, 3)
     found = with_readout(model, tokens, [ALL] * 2, lists, words)
     there = logits.sigmoid().amax(2)
-    for row in range(2):
-        want = torch.ones(3)
-        for number, one in enumerate(lists):
-            for form, name in enumerate(LANDFORMS):
-                want[number] *= there[row, form] if name in one.split(", ") else 1 - there[row, form]
-        torch.testing.assert_close(found[row].softmax(0), want.sqrt() / want.sqrt().sum(), rtol=1e-3, atol=1e-5)
+    check_lists(found, lists, there)
 
 
 @pytest.mark.parametrize(

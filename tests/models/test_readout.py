@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from knowlip.language.closed import CLOSED, MAPPED
-from knowlip.models.readout import Readout, _by_region
+from knowlip.models.readout import Answers, Readout, _by_region
 from knowlip.models.stem import Stem
 
 
@@ -76,22 +76,27 @@ def test_the_stem_is_told_the_metres_of_a_pixel() -> None:
     torch.testing.assert_close(mixed, torch.stack([one[0], two[1], unknown[2]]))
 
 
-def test_regions_are_read_back_from_the_tokens_that_tell_them(readout: Readout) -> None:
-    wide = Readout(width=96, channels=8, hidden=8).eval()
+def told(width: int) -> tuple[Readout, Answers, torch.Tensor]:
+    """A readout with a layer norm of its own, what it answers of three images, and the tokens that tell it."""
+    torch.manual_seed(0)
+    wide = Readout(width, channels=8, hidden=8).eval()
     with torch.no_grad():
         wide.norm.weight.normal_(1.0, 0.2)
         wide.norm.bias.normal_(0.0, 0.2)
-        answers, memory, _ = wide(torch.randn(3, 8, 12, 12), torch.randn(3, 9, 96), torch.randn(3, 96))
+        answers, memory, _ = wide(torch.randn(3, 8, 12, 12), torch.randn(3, 9, width), torch.randn(3, width))
+    return wide, answers, memory
+
+
+def test_regions_are_read_back_from_the_tokens_that_tell_them() -> None:
+    wide, answers, memory = told(96)
+    with torch.no_grad():
         assert answers.regions_BM9.sigmoid().std() > 0.01
         torch.testing.assert_close(wide.regions_said(memory), answers.regions_BM9.sigmoid(), rtol=0, atol=1e-5)
 
 
-def test_closed_answers_are_read_back_from_the_tokens_that_tell_them(readout: Readout) -> None:
-    wide = Readout(width=96, channels=8, hidden=8).eval()
+def test_closed_answers_are_read_back_from_the_tokens_that_tell_them() -> None:
+    wide, answers, memory = told(96)
     with torch.no_grad():
-        wide.norm.weight.normal_(1.0, 0.2)
-        wide.norm.bias.normal_(0.0, 0.2)
-        answers, memory, _ = wide(torch.randn(3, 8, 12, 12), torch.randn(3, 9, 96), torch.randn(3, 96))
         for name in ("count", "type"):
             place = next(number for number, question in enumerate(CLOSED) if question.name == name)
             said = answers.closed_BQK[:, place, : len(CLOSED[place].answers)].exp()

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from knowlip.dataset.mentions import Box, Mention
+from knowlip.language.closed import TYPES
 from knowlip.language.directions import Turn
 from knowlip.language.groundings import nothing
-from knowlip.training.groundings import TYPES, targets_of, true_mention
+from knowlip.training.groundings import targets_of, true_mention
 
 SIDE = 6
 
