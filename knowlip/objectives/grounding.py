@@ -9,20 +9,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def closed_loss(log_p_BQK: Tensor, agree_BQK: Tensor, count: Tensor | None = None) -> Tensor:
+def closed_loss(
+    log_p_BQK: Tensor, agree_BQK: Tensor, weight_Q: Tensor | None = None, count: Tensor | None = None
+) -> Tensor:
     """Negative logarithm of the probability that all answers which agree with the text have together.
 
     Args:
         log_p_BQK: log-probabilities of the answers.
         agree_BQK: bool, which answers agree with the text; a question without any is unknown and does not count.
-        count: what the sum is divided by; the number of known questions by default. With several ranks: the mean of
-            that number over the ranks, so that the mean of the ranks' losses is the mean over all.
+        weight_Q: how much each question counts; all the same by default.
+        count: what the sum is divided by; the weight of known questions by default. With several ranks: the mean of
+            that over the ranks, so that the mean of the ranks' losses is the mean over all.
 
     Returns:
         Scalar mean over known questions; 0 where none is known.
     """
     score_BQ, known_BQ = closed_scores(log_p_BQK, agree_BQK)
-    return -_mean(score_BQ * known_BQ, known_BQ, count)
+    counts_BQ = known_BQ.to(score_BQ) if weight_Q is None else known_BQ * weight_Q
+    return -_mean(score_BQ * counts_BQ, counts_BQ, count)
 
 
 def closed_scores(log_p_BQK: Tensor, agree_BQK: Tensor) -> tuple[Tensor, Tensor]:

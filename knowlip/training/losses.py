@@ -63,7 +63,12 @@ class JointLoss(nn.Module):
             raise ValueError(
                 "objectives.ground teaches the readout: set model.readout to true, or objectives.ground to 0."
             )
+        if unread := sorted({*config.closed} - {*([] if model.readout is None else model.readout.names)}):
+            raise ValueError(f"objectives.closed: this model's readout answers no question {', '.join(unread)}.")
         self.config, self.model = config, model
+        weights = [] if model.readout is None else [config.closed.get(name, 1.0) for name in model.readout.names]
+        self.closed_Q: Tensor
+        self.register_buffer("closed_Q", torch.tensor(weights), persistent=False)
         self.added = {name: _added(name) for name in config.added}
         self.ema = momentum_copy(model)
         self.queue = FeatureQueue(config.queue, model.config.embed_dim)
@@ -99,7 +104,7 @@ class JointLoss(nn.Module):
         if config.regions:
             losses["regions"] = self._regions(tokens, batch.phrases)
         if config.ground and answers is not None and batch.grounding is not None:
-            losses["ground"] = grounding_loss(answers, batch.grounding)
+            losses["ground"] = grounding_loss(answers, batch.grounding, self.closed_Q)
         losses |= {name: objective(image, text) for name, objective in self.added.items()}
         weighted = [getattr(config, name) * losses[name] for name in PARTS]
         losses["loss"] = torch.stack([*weighted, *(config.added[name] * losses[name] for name in self.added)]).sum()
@@ -344,12 +349,18 @@ def written_logits(
     return model.text_decoder.cls(states_MD), targets_M, label_smoothing, count
 
 
-def grounding_loss(answers: Answers, targets: GroundingTargets) -> Tensor:
-    """Closed questions, regions, densities, sizes and types; densities weigh a tenth, for they are sums over cells."""
+def grounding_loss(answers: Answers, targets: GroundingTargets, weight_Q: Tensor) -> Tensor:
+    """Closed questions, regions, densities, sizes and types; densities weigh a tenth, for they are sums over cells.
+
+    Args:
+        answers: of the readout.
+        targets: what it is taught.
+        weight_Q: how much each closed question counts.
+    """
     held, agree = targets.held_BM9, targets.agree_BQK[:, : answers.closed_BQK.shape[1]]
     number, known, size = targets.number_BLGG, targets.known_BL, targets.log_size_B2GG
     return (
-        closed_loss(answers.closed_BQK, agree, _everywhere(agree.any(-1)))
+        closed_loss(answers.closed_BQK, agree, weight_Q, _everywhere(agree.any(-1) * weight_Q))
         + regions_loss(answers.regions_BM9, held, _everywhere(held >= 0))
         + 0.1 * density_loss(answers.log_rates_BLGG, number, known, _everywhere(known))
         + sizes_loss(answers.log_sizes_B2GG, size, _everywhere(size.isfinite()))

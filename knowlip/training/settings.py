@@ -97,6 +97,9 @@ class ObjectiveConfig:
     ground: float = 0.0
     """Weight of the grounding losses, which teach the readout (`model.readout`) what the annotator claims and points
     at; 0 is the paper."""
+    closed: dict[str, float] = field(default_factory=dict)
+    """Within the grounding losses, how much a closed question counts where not 1, by name: {"count": 6.0}. All of a
+    readout's answers are taught at once, and number and type of targets, the hardest, are two of 26."""
     attend: float = 0.0
     """Weight of guided attention: holes of target texts attend to the annotator's boxes."""
     regions: float = 0.0
@@ -142,6 +145,7 @@ class ObjectiveConfig:
         weights = ("itc", "itm", "infill", "ground", "attend", "regions", "alpha_epochs", "negative_floor")
         _check("objectives", {name: getattr(self, name) for name in weights}, math.inf)
         _check("objectives.added", self.added, math.inf)
+        _check("objectives.closed", self.closed, math.inf)
         shares = ("itm_share", "infill_share", "alpha", "momentum")
         _check("objectives", {name: getattr(self, name) for name in shares}, 1)
         if not 0 <= self.label_smoothing < 1 or min(self.queue, self.questions) < 0:

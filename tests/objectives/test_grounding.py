@@ -23,6 +23,17 @@ def test_closed_questions_count_the_probability_of_all_answers_that_agree() -> N
     assert closed_loss(log_p, torch.zeros_like(agree)) == 0
 
 
+def test_a_question_that_counts_six_times_is_asked_as_if_six_times() -> None:
+    torch.manual_seed(1)
+    log_p = torch.randn(4, 2, 5).log_softmax(-1)
+    agree = torch.rand(4, 2, 5) < 0.4
+    agree[0, 1] = False
+    six = closed_loss(
+        torch.cat([log_p[:, :1]] * 6 + [log_p[:, 1:]], 1), torch.cat([agree[:, :1]] * 6 + [agree[:, 1:]], 1)
+    )
+    torch.testing.assert_close(closed_loss(log_p, agree, torch.tensor([6.0, 1.0])), six)
+
+
 def test_unknown_regions_do_not_count() -> None:
     logits = torch.tensor([[[0.3, -2.0, 1.0]]])
     held = torch.tensor([[[1, 0, -1]]], dtype=torch.int8)

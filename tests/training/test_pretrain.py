@@ -139,6 +139,7 @@ def test_what_cannot_work_is_refused(dataset: Path, tmp_path: Path) -> None:
         ({"vocabulary": tmp_path / "no.txt"}, "does not exist"),
         ({"model": replace(tiny(dataset, tmp_path).model, readout=True)}, "Nothing teaches the readout"),
         ({"objectives": ObjectiveConfig(ground_from="truth")}, "has no truth: set objectives.ground_from"),
+        ({"objectives": ObjectiveConfig(closed={"count": 6.0})}, "readout answers no question count"),
     ):
         with pytest.raises(ValueError, match=sentence):
             pretrain(tiny(dataset, tmp_path / "run", **changes))
