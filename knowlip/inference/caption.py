@@ -13,7 +13,8 @@ from knowlip.inference.views import LEAST_VALID, ImageView, ViewPart, chunks, im
 from knowlip.inference.written import ModelText, WrittenText, as_listed, write
 from knowlip.models import KnowLIP
 
-_BATCH: Final = 16
+_BATCH: Final = 4
+"""Windows described at once: a core needs some ten seconds for each, and the time left is said after each batch."""
 
 
 class CaptionedWindow(TypedDict):
