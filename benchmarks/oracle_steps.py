@@ -10,8 +10,7 @@ The six types of questions about all tiles of a data set, made from their truth:
 - `annotator`: what the sentences of the data set's annotator answer, a network of its own at full resolution;
 - `readout`: what the model's readout says of the image, read off without any words;
 - `words`: the answer that the text side alone ranks first;
-- `model`: the answer that the model ranks first, as it is: landforms, types and numbers by words and
-  readout together;
+- `model`: the answer that the model ranks first, as it is: landforms by words and readout together;
 - `model told the truth`: the same where the readout's numbers, places, types, landforms and shares are set to the
   truth of the tile before they become memory tokens: what the text side makes of an image that is seen perfectly. What
   the readout has no slot for (a type of fewer targets, a share of 10 %) it is not told either;

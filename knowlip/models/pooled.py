@@ -1,11 +1,10 @@
-"""Questions that words and readout answer together: landforms, types and numbers of targets.
+"""Questions that words and readout answer together: landforms, and types of targets.
 
 The text side reads the readout's tokens beside those of patches, and of what they say it loses a part: on cities that
 no training saw the readout alone names the landform of a region in 89 of 100 questions, the words in 83
 (`benchmarks/oracle_steps.py`). So the two are pooled: the mean of the log-probabilities that words and readout give to
 an answer (a logarithmic opinion pool, Genest and Zidek, Statistical Science 1, 1986). Their sum would name the same
-answers, and be too sure of them: both look at the same tokens. Numbers the words count by themselves, whatever the
-readout says; the two err on partly different tiles.
+answers, and be too sure of them: both look at the same tokens.
 """
 
 from collections.abc import Iterator, Sequence, Set
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from knowlip.base.vocabulary import LANDFORMS, REGIONS, SHIP_TYPES
 from knowlip.language.asked import ReadQuestion, read_question
-from knowlip.language.closed import HOLDS, MAPPED, MOST, TYPES
+from knowlip.language.closed import HOLDS, MAPPED, TYPES
 from knowlip.language.questions import QuestionType
 from knowlip.models.attention import readout_tokens
 from knowlip.models.readout import Readout
@@ -33,7 +32,7 @@ def with_readout(
     model: Towers, tokens_BNV: Tensor, questions: Sequence[str], answers: Sequence[str], scores_BA: Tensor
 ) -> Tensor:
     """Log-probabilities of answers with what the readout says of them, where it can say anything: of the landform of
-    one region, of all landforms, and of the type and the number of targets. All others stay as they are.
+    one region, of all landforms, and of the type of the targets. All others stay as they are.
 
     The answers of a question together stay as probable as they were.
 
@@ -45,7 +44,7 @@ def with_readout(
     readout = model.readout
     if readout is None or not readout.reads_back:
         return scores_BA
-    says = _of_types if {*answers} <= {*TYPES} else _of_counts if all(map(_number, answers)) else _of_landforms
+    says = _of_types if {*answers} <= {*TYPES} else _of_landforms
     untaught = {*model.card.get("untaught", ())}
     asked = [read_question(question) for question in questions]
     result = scores_BA.clone()
@@ -69,33 +68,9 @@ def _of_types(
     p_RT = readout.closed_said(memory_BFV[rows], "type")
     at = [TYPES.index(answer) for answer in answers]
     for row, p_T in zip(rows, p_RT, strict=True):
-        if _sees(p_T, asked[row].subject):
+        of_asked = _OF_SHIPS if asked[row].subject == "ship" else ~_OF_SHIPS
+        if p_T[of_asked.to(p_T.device)].sum() > 0.5:
             yield row, p_T[at].clamp(min=_LEAST).log()
-
-
-def _sees(p_T: Tensor, subject: str) -> Tensor:
-    """Whether the targets that a readout gives these types are rather of the category that is asked about."""
-    of_asked = _OF_SHIPS if subject == "ship" else ~_OF_SHIPS
-    return p_T[of_asked.to(p_T.device)].sum() > 0.5
-
-
-def _of_counts(
-    readout: Readout, untaught: Set[str], memory_BFV: Tensor, asked: Sequence[ReadQuestion], answers: Sequence[str]
-) -> _Said:
-    """The readout numbers the targets of the category that has more, or says that there are none at all."""
-    rows = [row for row, one in enumerate(asked) if one.type == QuestionType.COUNT]
-    slots = ("count", "type")
-    if not rows or untaught & {*slots} or not all(readout.reads_back_closed(name) for name in slots):
-        return
-    p_RC, p_RT = (readout.closed_said(memory_BFV[rows], name) for name in slots)
-    at = [min(int(answer), MOST) for answer in answers]
-    for row, p_C, p_T in zip(rows, p_RC, p_RT, strict=True):
-        if p_C[0] > 0.5 or _sees(p_T, asked[row].subject):
-            yield row, p_C[at].clamp(min=_LEAST).log()
-
-
-def _number(answer: str) -> bool:
-    return answer.isdecimal() and answer.isascii()
 
 
 def _of_landforms(

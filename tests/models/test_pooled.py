@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, LANDFORMS, REGIONS, SHIP_TYPES
-from knowlip.language.closed import CLOSED, HOLDS, MAPPED, MOST, PLACES
+from knowlip.language.closed import CLOSED, HOLDS, MAPPED, PLACES
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
 from knowlip.models.pooled import with_readout
 
@@ -44,48 +44,17 @@ def check_lists(found: torch.Tensor, lists: list[str], there: torch.Tensor) -> N
         torch.testing.assert_close(found[row].softmax(0), want.sqrt() / want.sqrt().sum(), rtol=1e-3, atol=1e-5)
 
 
-def likely(model: KnowLIP, **answers: str) -> None:
-    """Let the readout's MLP say these answers to closed questions, much likelier than others."""
-    assert model.readout is not None
-    final, shift = model.readout.whole[-1], torch.zeros(model.readout.real_QK.shape)
-    assert isinstance(final, nn.Linear)
-    for name, answer in answers.items():
-        shift[PLACES[name], CLOSED[PLACES[name]].answers.index(answer)] = 12.0 if name == "count" else 3.0
-    with torch.no_grad():
-        final.bias.add_(shift.flatten())
-
-
-@pytest.mark.parametrize(("number", "category"), [("2", "ship"), ("2", "aircraft"), ("0", "ship")])
-def test_numbers_are_the_geometric_mean_where_the_readout_counts_the_asked(
-    model: KnowLIP, number: str, category: str
-) -> None:
-    likely(model, count=number, type={"ship": SHIP_TYPES, "aircraft": AIRCRAFT_TYPES}[category][0].name)
-    with torch.inference_mode():
-        tokens, _, said = model.look(torch.randn(2, 1, 48, 48))
-    assert said is not None
-    answers = ["3", "0", "2", "30"]
-    for subject, plural in (("ship", "ships"), ("aircraft", "aircraft")):
-        words = torch.randn(2, 4).log_softmax(-1) - 0.5
-        found = with_readout(model, tokens, [f"How many {plural} are visible?"] * 2, answers, words)
-        if subject != category and number != "0":
-            torch.testing.assert_close(found, words)  # the readout counts the others
-            continue
-        odds = said.closed_BQK[:, PLACES["count"], [3, 0, 2, MOST]].exp().clamp(min=1e-3)
-        want = (words.exp() * odds).sqrt()
-        torch.testing.assert_close(found.softmax(1), want / want.sum(1, keepdim=True), rtol=1e-3, atol=1e-5)
-        torch.testing.assert_close(found.exp().sum(1), words.exp().sum(1))
-    model.card["untaught"] = ["count"]
-    torch.testing.assert_close(
-        with_readout(model, tokens, [f"How many {plural} are visible?"] * 2, answers, words), words
-    )
-
-
 @pytest.mark.parametrize("likelier", ["ship", "aircraft"])
 def test_the_type_is_the_geometric_mean_where_the_readout_sees_more_of_the_asked(model: KnowLIP, likelier: str) -> None:
     ships, aircraft = ([one.name for one in types] for types in (SHIP_TYPES, AIRCRAFT_TYPES))
     place = PLACES["type"]
-    likely(model, type={"ship": ships, "aircraft": aircraft}[likelier][1])
+    assert model.readout is not None
+    final, width = model.readout.whole[-1], model.readout.real_QK.shape[1]
+    assert isinstance(final, nn.Linear)
+    shift = torch.zeros(len(CLOSED), width)
+    shift[place, CLOSED[place].answers.index({"ship": ships, "aircraft": aircraft}[likelier][1])] = 3.0
     with torch.inference_mode():
+        final.bias.add_(shift.flatten())
         tokens, _, said = model.look(torch.randn(2, 1, 48, 48))
     assert said is not None
     for subject, names in (("ship", ships), ("aircraft", aircraft)):
@@ -155,8 +124,7 @@ def test_where_that_is_not_asked_they_are_those_that_some_region_holds(model: Kn
     ("question", "answers"),
     [
         ("What is the main landform?", list(LANDFORMS)),  # the words know it better
-        ("How many ships are visible?", ["none", "1"]),
-        ("How wide is the river in metres?", ["0", "1"]),
+        ("How many ships are visible?", ["0", "1"]),
         ("What type of ship is most common here?", [SHIP_TYPES[0].name, "submarine"]),
         (OF_A_REGION, [LANDFORMS[0], "land"]),  # a word of another set of classes
         (OF_A_REGION, [LANDFORMS[0], f"{LANDFORMS[0]}, {LANDFORMS[1]}"]),
