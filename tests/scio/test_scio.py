@@ -12,6 +12,7 @@ from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, Visi
 from knowlip.scio.evidence import Scorer, evidence
 from knowlip.scio.kinds import Evidence
 from knowlip.scio.passes import Stage, stages
+from knowlip.scio.reconstruction import naturally_right
 from knowlip.scio.screening import screen
 from knowlip.scio.thresholds import (
     NEVER,
@@ -190,6 +191,19 @@ def neutral(rng: np.random.Generator, count: int) -> Evidence:
     return Evidence(
         *(rng.normal(3, 2, (count, 8)) for _ in range(2)), *(np.expm1(rng.normal(3, 0.5, (count, 8))) for _ in range(3))
     )
+
+
+def test_rewrites_of_natural_noise_are_told_from_the_gates_own_scores() -> None:
+    rng = np.random.default_rng(0)
+    # 400 injected, half of whose rewrites are right; 4,000 others, of whose rewrites 600 are right and look like these.
+    injected = np.arange(4400) < 400
+    right = np.arange(4400) < 200
+    score = rng.normal(0, 1, 4400)
+    score[right] += 3
+    score[4400 - 600 :] += 3
+    assert 2.0 < naturally_right(score, right, injected) < 3.2  # 600 for 200
+    assert naturally_right(rng.normal(0, 1, 4400) + 3 * right, right, injected) < 0.3
+    assert naturally_right(score[:400], right[:400], injected[:400]) == 0.0
 
 
 def test_the_fit_finds_what_tells_noise_and_says_how_well() -> None:
