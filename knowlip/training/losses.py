@@ -63,6 +63,8 @@ class JointLoss(nn.Module):
             raise ValueError(
                 "objectives.ground teaches the readout: set model.readout to true, or objectives.ground to 0."
             )
+        if config.closed and not config.ground:
+            raise ValueError("objectives.closed weighs what objectives.ground teaches: set that above 0 too.")
         if unread := sorted({*config.closed} - {*([] if model.readout is None else model.readout.names)}):
             raise ValueError(f"objectives.closed: this model's readout answers no question {', '.join(unread)}.")
         self.config, self.model = config, model

@@ -132,14 +132,19 @@ def test_screening_and_rewriting_again_with_noise_out_of_all_texts(dataset: Path
 
 
 def test_what_cannot_work_is_refused(dataset: Path, tmp_path: Path) -> None:
+    readout = replace(tiny(dataset, tmp_path).model, readout=True)
     for changes, sentence in (
         ({"batch_size": 1}, "at least 2"),
         ({"batch_size": 64}, "fewer than one batch"),
         ({"stage_steps": (0, 1, 1)}, "Stage 1 needs"),
         ({"vocabulary": tmp_path / "no.txt"}, "does not exist"),
-        ({"model": replace(tiny(dataset, tmp_path).model, readout=True)}, "Nothing teaches the readout"),
+        ({"model": readout}, "Nothing teaches the readout"),
         ({"objectives": ObjectiveConfig(ground_from="truth")}, "has no truth: set objectives.ground_from"),
-        ({"objectives": ObjectiveConfig(closed={"count": 6.0})}, "readout answers no question count"),
+        ({"objectives": ObjectiveConfig(closed={"count": 6.0})}, "weighs what objectives.ground teaches"),
+        (
+            {"model": readout, "objectives": ObjectiveConfig(ground=1.0, closed={"number": 6.0})},
+            "readout answers no question number",
+        ),
     ):
         with pytest.raises(ValueError, match=sentence):
             pretrain(tiny(dataset, tmp_path / "run", **changes))
