@@ -49,28 +49,12 @@ class JointLoss(nn.Module):
 
     def __init__(self, model: KnowLIP, config: ObjectiveConfig) -> None:
         super().__init__()
-        reads = {"infill": ("text", "both"), "lm": ("image",)}[config.generation]
-        if config.infill and model.config.text.decoder_reads not in reads:
-            raise ValueError(
-                f"objectives.generation {config.generation} needs model.text.decoder_reads {reads[0]}: the decoder "
-                "must read in training what it will read in use."
-            )
-        if config.generation == "lm" and (config.questions or config.attend):
-            raise ValueError("objectives.questions and objectives.attend need objectives.generation infill.")
-        if config.wrong_subtext and not config.itm:
-            raise ValueError("objectives.wrong_subtext is a part of matching: set objectives.itm above 0 too.")
-        if config.ground and model.readout is None:
-            raise ValueError(
-                "objectives.ground teaches the readout: set model.readout to true, or objectives.ground to 0."
-            )
-        if config.closed and not config.ground:
-            raise ValueError("objectives.closed weighs what objectives.ground teaches: set that above 0 too.")
-        if unread := sorted({*config.closed} - {*([] if model.readout is None else model.readout.names)}):
-            raise ValueError(f"objectives.closed: this model's readout answers no question {', '.join(unread)}.")
+        asked = [] if model.readout is None else model.readout.names
+        _check(model, config, asked)
         self.config, self.model = config, model
-        weights = [] if model.readout is None else [config.closed.get(name, 1.0) for name in model.readout.names]
         self.closed_Q: Tensor
-        self.register_buffer("closed_Q", torch.tensor(weights), persistent=False)
+        weights = torch.tensor([config.closed.get(name, 1.0) for name in asked])
+        self.register_buffer("closed_Q", weights, persistent=False)
         self.added = {name: _added(name) for name in config.added}
         self.ema = momentum_copy(model)
         self.queue = FeatureQueue(config.queue, model.config.embed_dim)
@@ -301,6 +285,34 @@ class JointLoss(nn.Module):
         update_momentum(self.ema, self.model, momentum)
         for of_batch in features:
             self.queue.push(*of_batch)
+
+
+def _check(model: KnowLIP, config: ObjectiveConfig, asked: Sequence[str]) -> None:
+    """Refuse objectives that this model cannot learn, or that would do nothing.
+
+    Args:
+        asked: names of the closed questions that its readout answers.
+
+    Raises:
+        ValueError: two settings do not fit.
+    """
+    # Each of these would train for hours and do something else than its words say.
+    reads = {"infill": ("text", "both"), "lm": ("image",)}[config.generation]
+    if config.infill and model.config.text.decoder_reads not in reads:
+        raise ValueError(
+            f"objectives.generation {config.generation} needs model.text.decoder_reads {reads[0]}: the decoder "
+            "must read in training what it will read in use."
+        )
+    if config.generation == "lm" and (config.questions or config.attend):
+        raise ValueError("objectives.questions and objectives.attend need objectives.generation infill.")
+    if config.wrong_subtext and not config.itm:
+        raise ValueError("objectives.wrong_subtext is a part of matching: set objectives.itm above 0 too.")
+    if config.ground and model.readout is None:
+        raise ValueError("objectives.ground teaches the readout: set model.readout to true, or objectives.ground to 0.")
+    if config.closed and not config.ground:
+        raise ValueError("objectives.closed weighs what objectives.ground teaches: set that above 0 too.")
+    if unread := sorted({*config.closed} - {*asked}):
+        raise ValueError(f"objectives.closed: this model's readout answers no question {', '.join(unread)}.")
 
 
 def _added(name: str) -> Callable[[Tensor, Tensor], Tensor]:
