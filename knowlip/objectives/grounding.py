@@ -75,4 +75,4 @@ def types_loss(log_types_BTGG: Tensor, target_BGG: Tensor, count: Tensor | None 
 
 
 def _mean(values: Tensor, known: Tensor, count: Tensor | None) -> Tensor:
-    return values.sum() / (known.sum() if count is None else count).clamp(min=1)
+    return values.sum() / (known.sum() if count is None else count).clamp(min=1e-6)

@@ -330,16 +330,28 @@ def _own_thresholds(
     return found
 
 
-def mixture_proportion(others: np.ndarray, injected: np.ndarray) -> float:
+def mixture_proportion(others: np.ndarray, injected: np.ndarray, never: np.ndarray | None = None) -> float:
     """At most so large a share of the other scores comes from where the injected ones come from: the smallest ratio of
-    their shares above any score, over tails that hold a tenth of the injected (and eight) at least."""
+    their shares above any score, over tails that hold a tenth of the injected (and eight) at least.
+
+    Args:
+        others, injected: scores.
+        never: scores that come from elsewhere for sure. What share of these lies in that tail (one more than there are)
+            is taken off: 0 where scores tell nothing, which would else count all others in.
+    """
     above = np.sort(injected)[::-1]
     if len(above) < _HITS or not len(others):
         return 0.0
     count = np.arange(1, len(above) + 1)
     as_high = (others[None] >= above[:, None]).sum(1)
     enough = count >= max(_HITS, len(above) / 10)
-    return float(min(1.0, np.min((as_high[enough] / len(others)) / (count[enough] / len(above)))))
+    ratio = (as_high[enough] / len(others)) / (count[enough] / len(above))
+    lowest = int(np.argmin(ratio))
+    if never is None:
+        return float(min(1.0, ratio[lowest]))
+    tail = (1 + (never >= above[enough][lowest]).sum()) / (1 + len(never))
+    by_chance = tail / (count[enough][lowest] / len(above))
+    return float(np.clip((ratio[lowest] - by_chance) / (1 - by_chance), 0, 1)) if by_chance < 1 else 0.0
 
 
 def precise_threshold(

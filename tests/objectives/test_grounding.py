@@ -32,6 +32,7 @@ def test_a_question_that_counts_six_times_is_asked_as_if_six_times() -> None:
         torch.cat([log_p[:, :1]] * 6 + [log_p[:, 1:]], 1), torch.cat([agree[:, :1]] * 6 + [agree[:, 1:]], 1)
     )
     torch.testing.assert_close(closed_loss(log_p, agree, torch.tensor([6.0, 1.0])), six)
+    torch.testing.assert_close(closed_loss(log_p, agree, torch.tensor([0.006, 0.001])), six)
 
 
 def test_unknown_regions_do_not_count() -> None:

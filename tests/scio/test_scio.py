@@ -206,6 +206,16 @@ def test_rewrites_of_natural_noise_are_told_from_the_gates_own_scores() -> None:
     assert naturally_right(score[:400], right[:400], injected[:400]) == 0.0
 
 
+def test_a_gate_that_tells_nothing_counts_no_natural_noise() -> None:
+    # Scores by chance, and such that hardly tell: all others look as the right ones do.
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        right, injected = np.arange(500) < 60, np.arange(500) < 100
+        assert naturally_right(rng.normal(0, 1, 500), right, injected) == 0.0
+        assert naturally_right(rng.normal(0, 1, 500) + 0.3 * right, right, injected) == 0.0
+        assert naturally_right(rng.normal(0, 1, 500) + 1.0 * right, right, injected) < 1.0
+
+
 def test_the_fit_finds_what_tells_noise_and_says_how_well() -> None:
     rng = np.random.default_rng(0)
     clean, injected = neutral(rng, 200), neutral(rng, 150)
